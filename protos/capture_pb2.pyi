@@ -1,0 +1,264 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class LedgerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LEDGER_STATE_UNSPECIFIED: _ClassVar[LedgerState]
+    LEDGER_STATE_PROCESSED: _ClassVar[LedgerState]
+    LEDGER_STATE_UNROUTED: _ClassVar[LedgerState]
+    LEDGER_STATE_FAILED: _ClassVar[LedgerState]
+    LEDGER_STATE_IGNORED: _ClassVar[LedgerState]
+LEDGER_STATE_UNSPECIFIED: LedgerState
+LEDGER_STATE_PROCESSED: LedgerState
+LEDGER_STATE_UNROUTED: LedgerState
+LEDGER_STATE_FAILED: LedgerState
+LEDGER_STATE_IGNORED: LedgerState
+
+class IngestWebhooksRequest(_message.Message):
+    __slots__ = ("webhooks",)
+    WEBHOOKS_FIELD_NUMBER: _ClassVar[int]
+    webhooks: _containers.RepeatedCompositeFieldContainer[Webhook]
+    def __init__(self, webhooks: _Optional[_Iterable[_Union[Webhook, _Mapping]]] = ...) -> None: ...
+
+class Webhook(_message.Message):
+    __slots__ = ("body", "received_at")
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    body: bytes
+    received_at: _timestamp_pb2.Timestamp
+    def __init__(self, body: _Optional[bytes] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class IngestWebhooksResponse(_message.Message):
+    __slots__ = ("verdicts",)
+    VERDICTS_FIELD_NUMBER: _ClassVar[int]
+    verdicts: _containers.RepeatedCompositeFieldContainer[Verdict]
+    def __init__(self, verdicts: _Optional[_Iterable[_Union[Verdict, _Mapping]]] = ...) -> None: ...
+
+class Verdict(_message.Message):
+    __slots__ = ("batch_id", "state")
+    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    batch_id: str
+    state: LedgerState
+    def __init__(self, batch_id: _Optional[str] = ..., state: _Optional[_Union[LedgerState, str]] = ...) -> None: ...
+
+class CreateInstanceRequest(_message.Message):
+    __slots__ = ("waba_id", "phone_number_id", "display_phone_number", "name")
+    WABA_ID_FIELD_NUMBER: _ClassVar[int]
+    PHONE_NUMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_PHONE_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    waba_id: str
+    phone_number_id: str
+    display_phone_number: str
+    name: str
+    def __init__(self, waba_id: _Optional[str] = ..., phone_number_id: _Optional[str] = ..., display_phone_number: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class Instance(_message.Message):
+    __slots__ = ("id", "waba_id", "phone_number_id", "display_phone_number", "name", "webhook_activated_at", "last_sync_at", "sync_status", "sync_error")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    WABA_ID_FIELD_NUMBER: _ClassVar[int]
+    PHONE_NUMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_PHONE_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_ACTIVATED_AT_FIELD_NUMBER: _ClassVar[int]
+    LAST_SYNC_AT_FIELD_NUMBER: _ClassVar[int]
+    SYNC_STATUS_FIELD_NUMBER: _ClassVar[int]
+    SYNC_ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    waba_id: str
+    phone_number_id: str
+    display_phone_number: str
+    name: str
+    webhook_activated_at: _timestamp_pb2.Timestamp
+    last_sync_at: _timestamp_pb2.Timestamp
+    sync_status: str
+    sync_error: str
+    def __init__(self, id: _Optional[str] = ..., waba_id: _Optional[str] = ..., phone_number_id: _Optional[str] = ..., display_phone_number: _Optional[str] = ..., name: _Optional[str] = ..., webhook_activated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_sync_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sync_status: _Optional[str] = ..., sync_error: _Optional[str] = ...) -> None: ...
+
+class ListInstancesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListInstancesResponse(_message.Message):
+    __slots__ = ("instances",)
+    INSTANCES_FIELD_NUMBER: _ClassVar[int]
+    instances: _containers.RepeatedCompositeFieldContainer[Instance]
+    def __init__(self, instances: _Optional[_Iterable[_Union[Instance, _Mapping]]] = ...) -> None: ...
+
+class StartSyncRequest(_message.Message):
+    __slots__ = ("lead_id",)
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    lead_id: str
+    def __init__(self, lead_id: _Optional[str] = ...) -> None: ...
+
+class GetSyncRequest(_message.Message):
+    __slots__ = ("sync_id",)
+    SYNC_ID_FIELD_NUMBER: _ClassVar[int]
+    sync_id: str
+    def __init__(self, sync_id: _Optional[str] = ...) -> None: ...
+
+class RunSyncRequest(_message.Message):
+    __slots__ = ("tenant", "sync_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    SYNC_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    sync_id: str
+    def __init__(self, tenant: _Optional[str] = ..., sync_id: _Optional[str] = ...) -> None: ...
+
+class SyncLog(_message.Message):
+    __slots__ = ("id", "lead_id", "sync_type", "status", "step", "percent", "messages_imported", "error_message", "created_at", "started_at", "completed_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    SYNC_TYPE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_IMPORTED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    lead_id: str
+    sync_type: str
+    status: str
+    step: str
+    percent: int
+    messages_imported: int
+    error_message: str
+    created_at: _timestamp_pb2.Timestamp
+    started_at: _timestamp_pb2.Timestamp
+    completed_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., lead_id: _Optional[str] = ..., sync_type: _Optional[str] = ..., status: _Optional[str] = ..., step: _Optional[str] = ..., percent: _Optional[int] = ..., messages_imported: _Optional[int] = ..., error_message: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListWebhookFailuresRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListWebhookFailuresResponse(_message.Message):
+    __slots__ = ("failures", "next_page_token", "total_size")
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    failures: _containers.RepeatedCompositeFieldContainer[WebhookFailure]
+    next_page_token: str
+    total_size: int
+    def __init__(self, failures: _Optional[_Iterable[_Union[WebhookFailure, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
+
+class WebhookFailure(_message.Message):
+    __slots__ = ("batch_id", "received_at", "attempts", "body_bytes", "faults")
+    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    batch_id: str
+    received_at: _timestamp_pb2.Timestamp
+    attempts: int
+    body_bytes: int
+    faults: _containers.RepeatedCompositeFieldContainer[ItemFault]
+    def __init__(self, batch_id: _Optional[str] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempts: _Optional[int] = ..., body_bytes: _Optional[int] = ..., faults: _Optional[_Iterable[_Union[ItemFault, _Mapping]]] = ...) -> None: ...
+
+class ItemFault(_message.Message):
+    __slots__ = ("path", "reason")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    reason: str
+    def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ReplayWebhooksRequest(_message.Message):
+    __slots__ = ("states", "from_time", "to_time", "tenant")
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    FROM_TIME_FIELD_NUMBER: _ClassVar[int]
+    TO_TIME_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    states: _containers.RepeatedScalarFieldContainer[LedgerState]
+    from_time: _timestamp_pb2.Timestamp
+    to_time: _timestamp_pb2.Timestamp
+    tenant: str
+    def __init__(self, states: _Optional[_Iterable[_Union[LedgerState, str]]] = ..., from_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., to_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ...) -> None: ...
+
+class ReplayProgress(_message.Message):
+    __slots__ = ("webhooks_total", "webhooks_done", "messages_imported", "webhooks_failed")
+    WEBHOOKS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOKS_DONE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_IMPORTED_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOKS_FAILED_FIELD_NUMBER: _ClassVar[int]
+    webhooks_total: int
+    webhooks_done: int
+    messages_imported: int
+    webhooks_failed: int
+    def __init__(self, webhooks_total: _Optional[int] = ..., webhooks_done: _Optional[int] = ..., messages_imported: _Optional[int] = ..., webhooks_failed: _Optional[int] = ...) -> None: ...
+
+class ApplyUnroutedRequest(_message.Message):
+    __slots__ = ("tenant", "outbox_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    OUTBOX_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    outbox_id: str
+    def __init__(self, tenant: _Optional[str] = ..., outbox_id: _Optional[str] = ...) -> None: ...
+
+class GetLeadProfileRequest(_message.Message):
+    __slots__ = ("tenant", "lead_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    lead_id: str
+    def __init__(self, tenant: _Optional[str] = ..., lead_id: _Optional[str] = ...) -> None: ...
+
+class LeadProfile(_message.Message):
+    __slots__ = ("lead_id", "name", "wa_id", "user_id", "username", "last_message_at", "instance_id", "phone_number_id")
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WA_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    LAST_MESSAGE_AT_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    PHONE_NUMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    lead_id: str
+    name: str
+    wa_id: str
+    user_id: str
+    username: str
+    last_message_at: _timestamp_pb2.Timestamp
+    instance_id: str
+    phone_number_id: str
+    def __init__(self, lead_id: _Optional[str] = ..., name: _Optional[str] = ..., wa_id: _Optional[str] = ..., user_id: _Optional[str] = ..., username: _Optional[str] = ..., last_message_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., instance_id: _Optional[str] = ..., phone_number_id: _Optional[str] = ...) -> None: ...
+
+class ApplyLeadProfileRequest(_message.Message):
+    __slots__ = ("tenant", "lead_id", "outbox_id", "name", "profile_picture_url", "is_verified", "last_seen_at", "status", "sources_json")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTBOX_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_PICTURE_URL_FIELD_NUMBER: _ClassVar[int]
+    IS_VERIFIED_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEEN_AT_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    SOURCES_JSON_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    lead_id: str
+    outbox_id: str
+    name: str
+    profile_picture_url: str
+    is_verified: bool
+    last_seen_at: _timestamp_pb2.Timestamp
+    status: str
+    sources_json: str
+    def __init__(self, tenant: _Optional[str] = ..., lead_id: _Optional[str] = ..., outbox_id: _Optional[str] = ..., name: _Optional[str] = ..., profile_picture_url: _Optional[str] = ..., is_verified: _Optional[bool] = ..., last_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[str] = ..., sources_json: _Optional[str] = ...) -> None: ...

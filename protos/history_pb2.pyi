@@ -1,0 +1,215 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Order(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ORDER_UNSPECIFIED: _ClassVar[Order]
+    ORDER_ASC: _ClassVar[Order]
+    ORDER_DESC: _ClassVar[Order]
+
+class Direction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DIRECTION_UNSPECIFIED: _ClassVar[Direction]
+    INBOUND: _ClassVar[Direction]
+    OUTBOUND: _ClassVar[Direction]
+ORDER_UNSPECIFIED: Order
+ORDER_ASC: Order
+ORDER_DESC: Order
+DIRECTION_UNSPECIFIED: Direction
+INBOUND: Direction
+OUTBOUND: Direction
+
+class ListMessagesRequest(_message.Message):
+    __slots__ = ("lead_id", "page_size", "page_token", "order", "from_time", "to_time")
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    FROM_TIME_FIELD_NUMBER: _ClassVar[int]
+    TO_TIME_FIELD_NUMBER: _ClassVar[int]
+    lead_id: str
+    page_size: int
+    page_token: str
+    order: Order
+    from_time: _timestamp_pb2.Timestamp
+    to_time: _timestamp_pb2.Timestamp
+    def __init__(self, lead_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., order: _Optional[_Union[Order, str]] = ..., from_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., to_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListMessagesResponse(_message.Message):
+    __slots__ = ("messages", "next_page_token", "total_size", "summary")
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedCompositeFieldContainer[Message]
+    next_page_token: str
+    total_size: int
+    summary: ConversationSummary
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ..., summary: _Optional[_Union[ConversationSummary, _Mapping]] = ...) -> None: ...
+
+class ConversationSummary(_message.Message):
+    __slots__ = ("first_message_at", "last_message_at", "total_messages", "synced_up_to")
+    FIRST_MESSAGE_AT_FIELD_NUMBER: _ClassVar[int]
+    LAST_MESSAGE_AT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    SYNCED_UP_TO_FIELD_NUMBER: _ClassVar[int]
+    first_message_at: _timestamp_pb2.Timestamp
+    last_message_at: _timestamp_pb2.Timestamp
+    total_messages: int
+    synced_up_to: _timestamp_pb2.Timestamp
+    def __init__(self, first_message_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_message_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., total_messages: _Optional[int] = ..., synced_up_to: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Message(_message.Message):
+    __slots__ = ("id", "wamid", "type", "body", "direction", "sent_at", "status", "sender", "content_json", "context_json", "reply_to_id", "reply_to_wamid", "errors_json", "billing_json", "timeline", "instance_id", "batch_id", "batch_received_at", "is_sync_initial", "sync_source", "pattern", "media_url")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    WAMID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    SENT_AT_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_JSON_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_JSON_FIELD_NUMBER: _ClassVar[int]
+    REPLY_TO_ID_FIELD_NUMBER: _ClassVar[int]
+    REPLY_TO_WAMID_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_JSON_FIELD_NUMBER: _ClassVar[int]
+    BILLING_JSON_FIELD_NUMBER: _ClassVar[int]
+    TIMELINE_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    BATCH_RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    IS_SYNC_INITIAL_FIELD_NUMBER: _ClassVar[int]
+    SYNC_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    MEDIA_URL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    wamid: str
+    type: str
+    body: str
+    direction: Direction
+    sent_at: _timestamp_pb2.Timestamp
+    status: str
+    sender: Party
+    content_json: str
+    context_json: str
+    reply_to_id: str
+    reply_to_wamid: str
+    errors_json: str
+    billing_json: str
+    timeline: Timeline
+    instance_id: str
+    batch_id: str
+    batch_received_at: _timestamp_pb2.Timestamp
+    is_sync_initial: bool
+    sync_source: str
+    pattern: str
+    media_url: str
+    def __init__(self, id: _Optional[str] = ..., wamid: _Optional[str] = ..., type: _Optional[str] = ..., body: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., sent_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[str] = ..., sender: _Optional[_Union[Party, _Mapping]] = ..., content_json: _Optional[str] = ..., context_json: _Optional[str] = ..., reply_to_id: _Optional[str] = ..., reply_to_wamid: _Optional[str] = ..., errors_json: _Optional[str] = ..., billing_json: _Optional[str] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., instance_id: _Optional[str] = ..., batch_id: _Optional[str] = ..., batch_received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_sync_initial: _Optional[bool] = ..., sync_source: _Optional[str] = ..., pattern: _Optional[str] = ..., media_url: _Optional[str] = ...) -> None: ...
+
+class Timeline(_message.Message):
+    __slots__ = ("sent_at", "delivered_at", "read_at", "played_at", "failed_at")
+    SENT_AT_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_AT_FIELD_NUMBER: _ClassVar[int]
+    READ_AT_FIELD_NUMBER: _ClassVar[int]
+    PLAYED_AT_FIELD_NUMBER: _ClassVar[int]
+    FAILED_AT_FIELD_NUMBER: _ClassVar[int]
+    sent_at: _timestamp_pb2.Timestamp
+    delivered_at: _timestamp_pb2.Timestamp
+    read_at: _timestamp_pb2.Timestamp
+    played_at: _timestamp_pb2.Timestamp
+    failed_at: _timestamp_pb2.Timestamp
+    def __init__(self, sent_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., delivered_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., read_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., played_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Party(_message.Message):
+    __slots__ = ("name", "number", "user_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    number: str
+    user_id: str
+    def __init__(self, name: _Optional[str] = ..., number: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
+
+class ListLeadsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "query")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    query: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., query: _Optional[str] = ...) -> None: ...
+
+class ListLeadsResponse(_message.Message):
+    __slots__ = ("leads", "next_page_token", "total_size")
+    LEADS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    leads: _containers.RepeatedCompositeFieldContainer[Lead]
+    next_page_token: str
+    total_size: int
+    def __init__(self, leads: _Optional[_Iterable[_Union[Lead, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
+
+class GetLeadRequest(_message.Message):
+    __slots__ = ("lead_id",)
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    lead_id: str
+    def __init__(self, lead_id: _Optional[str] = ...) -> None: ...
+
+class Lead(_message.Message):
+    __slots__ = ("id", "kind", "name", "number", "wa_id", "user_id", "username", "profile_picture_url", "first_message_at", "last_message_at", "message_count", "created_at", "conversations", "status", "is_verified")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    WA_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    USERNAME_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_PICTURE_URL_FIELD_NUMBER: _ClassVar[int]
+    FIRST_MESSAGE_AT_FIELD_NUMBER: _ClassVar[int]
+    LAST_MESSAGE_AT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATIONS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    IS_VERIFIED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    kind: str
+    name: str
+    number: str
+    wa_id: str
+    user_id: str
+    username: str
+    profile_picture_url: str
+    first_message_at: _timestamp_pb2.Timestamp
+    last_message_at: _timestamp_pb2.Timestamp
+    message_count: int
+    created_at: _timestamp_pb2.Timestamp
+    conversations: _containers.RepeatedCompositeFieldContainer[Conversation]
+    status: str
+    is_verified: bool
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., number: _Optional[str] = ..., wa_id: _Optional[str] = ..., user_id: _Optional[str] = ..., username: _Optional[str] = ..., profile_picture_url: _Optional[str] = ..., first_message_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_message_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message_count: _Optional[int] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., conversations: _Optional[_Iterable[_Union[Conversation, _Mapping]]] = ..., status: _Optional[str] = ..., is_verified: _Optional[bool] = ...) -> None: ...
+
+class Conversation(_message.Message):
+    __slots__ = ("id", "instance_id", "first_message_at", "last_message_at", "message_count")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    FIRST_MESSAGE_AT_FIELD_NUMBER: _ClassVar[int]
+    LAST_MESSAGE_AT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    instance_id: str
+    first_message_at: _timestamp_pb2.Timestamp
+    last_message_at: _timestamp_pb2.Timestamp
+    message_count: int
+    def __init__(self, id: _Optional[str] = ..., instance_id: _Optional[str] = ..., first_message_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_message_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., message_count: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,31 @@
+"""Every queue and job: its name, the queue it runs on, and the ids it is given.
+
+A job's arguments are ids, never content, so that Redis holds nothing personal and a job that runs
+late reads what is true then. Every job may run twice.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    name: str
+    queue: str
+    arguments: tuple[str, ...]
+    """Names of its keyword arguments, all strings."""
+    timeout_s: int
+
+
+ENRICH_LEAD: Final = Job(
+    "enrich_lead", queue="enrichment", arguments=("tenant", "lead_id", "outbox_id"), timeout_s=60
+)
+RUN_SYNC: Final = Job(
+    "run_sync", queue="recovery", arguments=("tenant", "sync_id"), timeout_s=3600
+)
+REPLAY_UNROUTED: Final = Job(
+    "replay_unrouted", queue="recovery", arguments=("tenant", "outbox_id"), timeout_s=3600
+)
+
+JOBS: Final = {job.name: job for job in (ENRICH_LEAD, RUN_SYNC, REPLAY_UNROUTED)}
+QUEUES: Final = ("recovery", "enrichment")
