@@ -205,14 +205,6 @@ class ReplayProgress(_message.Message):
     webhooks_failed: int
     def __init__(self, webhooks_total: _Optional[int] = ..., webhooks_done: _Optional[int] = ..., messages_imported: _Optional[int] = ..., webhooks_failed: _Optional[int] = ...) -> None: ...
 
-class ApplyUnroutedRequest(_message.Message):
-    __slots__ = ("tenant", "outbox_id")
-    TENANT_FIELD_NUMBER: _ClassVar[int]
-    OUTBOX_ID_FIELD_NUMBER: _ClassVar[int]
-    tenant: str
-    outbox_id: str
-    def __init__(self, tenant: _Optional[str] = ..., outbox_id: _Optional[str] = ...) -> None: ...
-
 class GetLeadProfileRequest(_message.Message):
     __slots__ = ("tenant", "lead_id")
     TENANT_FIELD_NUMBER: _ClassVar[int]

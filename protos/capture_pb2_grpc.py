@@ -74,11 +74,6 @@ class CaptureServiceStub:
                 request_serializer=protos_dot_capture__pb2.ReplayWebhooksRequest.SerializeToString,
                 response_deserializer=protos_dot_capture__pb2.ReplayProgress.FromString,
                 _registered_method=True)
-        self.ApplyUnrouted = channel.unary_unary(
-                '/recado.capture.v1.CaptureService/ApplyUnrouted',
-                request_serializer=protos_dot_capture__pb2.ApplyUnroutedRequest.SerializeToString,
-                response_deserializer=protos_dot_capture__pb2.ReplayProgress.FromString,
-                _registered_method=True)
         self.GetLeadProfile = channel.unary_unary(
                 '/recado.capture.v1.CaptureService/GetLeadProfile',
                 request_serializer=protos_dot_capture__pb2.GetLeadProfileRequest.SerializeToString,
@@ -105,7 +100,8 @@ class CaptureServiceServicer:
 
     def CreateInstance(self, request, context):
         """Register a connected number. Registering the same number for the same tenant again returns
-        the instance as it is. Webhooks kept as unrouted for it are applied by a job that follows.
+        the instance as it is. Webhooks kept as unrouted for it are applied at once,
+        in the background.
         Scope: instances:admin. ALREADY_EXISTS when the number belongs to another tenant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -152,14 +148,6 @@ class CaptureServiceServicer:
     def ReplayWebhooks(self, request, context):
         """Apply kept webhooks again, one answer per finished chunk; cancelling stops between chunks.
         Scope: instances:admin (own tenant) or service (any tenant, unrouted ones included).
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ApplyUnrouted(self, request, context):
-        """Apply the webhooks that came for a tenant's numbers before they were registered, then settle
-        the outbox entry that asked for it. Called by the worker. Scope: service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -220,11 +208,6 @@ def add_CaptureServiceServicer_to_server(servicer, server):
             'ReplayWebhooks': grpc.unary_stream_rpc_method_handler(
                     servicer.ReplayWebhooks,
                     request_deserializer=protos_dot_capture__pb2.ReplayWebhooksRequest.FromString,
-                    response_serializer=protos_dot_capture__pb2.ReplayProgress.SerializeToString,
-            ),
-            'ApplyUnrouted': grpc.unary_unary_rpc_method_handler(
-                    servicer.ApplyUnrouted,
-                    request_deserializer=protos_dot_capture__pb2.ApplyUnroutedRequest.FromString,
                     response_serializer=protos_dot_capture__pb2.ReplayProgress.SerializeToString,
             ),
             'GetLeadProfile': grpc.unary_unary_rpc_method_handler(
@@ -453,33 +436,6 @@ class CaptureService:
             target,
             '/recado.capture.v1.CaptureService/ReplayWebhooks',
             protos_dot_capture__pb2.ReplayWebhooksRequest.SerializeToString,
-            protos_dot_capture__pb2.ReplayProgress.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ApplyUnrouted(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/recado.capture.v1.CaptureService/ApplyUnrouted',
-            protos_dot_capture__pb2.ApplyUnroutedRequest.SerializeToString,
             protos_dot_capture__pb2.ReplayProgress.FromString,
             options,
             channel_credentials,

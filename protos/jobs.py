@@ -23,9 +23,5 @@ ENRICH_LEAD: Final = Job(
 RUN_SYNC: Final = Job(
     "run_sync", queue="recovery", arguments=("tenant", "sync_id"), timeout_s=3600
 )
-REPLAY_UNROUTED: Final = Job(
-    "replay_unrouted", queue="recovery", arguments=("tenant", "outbox_id"), timeout_s=3600
-)
-
-JOBS: Final = {job.name: job for job in (ENRICH_LEAD, RUN_SYNC, REPLAY_UNROUTED)}
+JOBS: Final = {job.name: job for job in (ENRICH_LEAD, RUN_SYNC)}
 QUEUES: Final = ("recovery", "enrichment")

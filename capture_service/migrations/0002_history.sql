@@ -130,8 +130,11 @@ CREATE TABLE whatsapp_messages (
   direction int2 NOT NULL,
   -- Rank of the delivery state, the highest seen: 1 pending, 2 sent, 3 failed, 4 delivered, 5 read, 6 played.
   status int2 NOT NULL,
-  -- Bit per route it came by (capture_service/fold.py): decides which route's word counts for what.
+  -- Bit per route it came by, and how far the route that won can be trusted for the content and for
+  -- the parties: capture_service/fold.py.
   sources int2 NOT NULL,
+  content_rank int2 NOT NULL,
+  party_rank int2 NOT NULL,
   is_sync_initial bool NOT NULL DEFAULT false,
   wamid text COLLATE "C" NOT NULL,
   type text COLLATE "C" NOT NULL,

@@ -1,0 +1,224 @@
+"""The fold: everything ever said about one message, in any order and any number of times, is one row.
+
+Every route (webhook, echo, history, status ...) says what it knows as a `Message`; `merge` joins two
+of them. It is commutative, associative and idempotent, because every part of a row is the greatest
+element of an order: the content of the route most trusted for content, the parties of the route most
+trusted for parties, the highest delivery state, the earliest time of each state, the union of the
+documents. So the same events give the same row whatever their order, repetition or grouping.
+
+The store uses this same function on the rows it has locked: there is no second merge in SQL.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final, cast
+
+import msgspec
+
+# Bits of `Message.sources`: the routes by which a message came.
+STATUS: Final = 1
+HISTORY: Final = 2
+HISTORY_MEDIA: Final = 4
+ECHO: Final = 8
+WEBHOOK: Final = 16
+API: Final = 32
+CHAT_EXPORT: Final = 64
+MANUAL_SYNC: Final = 128
+BATCH_RECOVER: Final = 256
+
+LIVE: Final = ECHO | WEBHOOK | API
+
+# Who is believed about what was said. A status says nothing; types of HOLLOW_TYPES next to nothing.
+CONTENT_RANKS: Final[Mapping[int, int]] = {
+    STATUS: 0,
+    CHAT_EXPORT: 2,
+    HISTORY: 3,
+    HISTORY_MEDIA: 4,
+    API: 5,
+    ECHO: 6,
+    WEBHOOK: 7,
+}
+HOLLOW_RANK: Final = 1
+# A placeholder or an error that the real content may still replace: META.md sections 2 and 4.3
+# (media_placeholder and its fill; error 131060, which "may resolve in seconds").
+HOLLOW_TYPES: Final = frozenset({"media_placeholder", "errors", "unsupported", "unknown"})
+
+# Who is believed about direction and contact. The media fill of a history names the user as sender
+# even of the business's own messages (META.md section 4.3), so any other route overrules it.
+NOBODY_RANK: Final = 0
+PARTY_RANKS: Final[Mapping[int, int]] = {
+    HISTORY_MEDIA: 1,
+    CHAT_EXPORT: 1,
+    HISTORY: 2,
+    STATUS: 3,
+    ECHO: 4,
+    WEBHOOK: 4,
+    API: 4,
+}
+
+INBOUND: Final = 1
+OUTBOUND: Final = 2
+
+# Ranks of the delivery states: the highest one seen is shown. "failed" is final unless a delivery
+# is reported as well.
+PENDING: Final = 1
+SENT: Final = 2
+FAILED: Final = 3
+DELIVERED: Final = 4
+READ: Final = 5
+PLAYED: Final = 6
+STATUS_RANKS: Final[Mapping[str, int]] = {
+    "pending": PENDING,
+    "accepted": PENDING,
+    "sent": SENT,
+    "failed": FAILED,
+    "error": FAILED,
+    "delivered": DELIVERED,
+    "read": READ,
+    "played": PLAYED,
+}
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What one or more routes say about one message.
+
+    Documents (content, context, sender, errors, billing) are canonical JSON text: see `document`.
+    """
+
+    tenant_id: int
+    instance_id: int
+    id: uuid.UUID
+    wamid: str
+    batch_id: uuid.UUID
+    sources: int
+    sent_at: datetime
+    type: str = ""
+    body: str | None = None
+    content: str | None = None
+    context: str | None = None
+    content_rank: int = 0
+    direction: int = OUTBOUND
+    lead_id: uuid.UUID | None = None
+    sender: str | None = None
+    party_rank: int = NOBODY_RANK
+    status: int = PENDING
+    errors: str | None = None
+    billing: str | None = None
+    pattern: str | None = None
+    is_sync_initial: bool = False
+    status_sent_at: datetime | None = None
+    status_delivered_at: datetime | None = None
+    status_read_at: datetime | None = None
+    status_played_at: datetime | None = None
+    status_failed_at: datetime | None = None
+
+
+def content_rank(source: int, message_type: str) -> int:
+    """Say how far `source` is believed about the content of a message it calls `message_type`."""
+    return HOLLOW_RANK if message_type in HOLLOW_TYPES else CONTENT_RANKS[source]
+
+
+def merge(first: Message, second: Message) -> Message:
+    """Join what two routes, or two moments, say about the same message.
+
+    Both must carry the same id. `batch_id` stays that of `first`: which webhook brought a message
+    first is a fact of arrival, the only field in which order shows.
+    """
+    told = max(first, second, key=_content_order)
+    party = max(first, second, key=_party_order)
+    return Message(
+        tenant_id=first.tenant_id,
+        instance_id=first.instance_id,
+        id=first.id,
+        wamid=first.wamid,
+        batch_id=first.batch_id,
+        sources=first.sources | second.sources,
+        sent_at=told.sent_at,
+        type=told.type,
+        body=told.body,
+        content=told.content,
+        context=told.context,
+        content_rank=told.content_rank,
+        direction=party.direction,
+        lead_id=party.lead_id,
+        sender=party.sender,
+        party_rank=party.party_rank,
+        status=max(first.status, second.status),
+        errors=_joined(first.errors, second.errors),
+        billing=_joined(first.billing, second.billing),
+        pattern=_greatest(first.pattern, second.pattern),
+        is_sync_initial=first.is_sync_initial or second.is_sync_initial,
+        status_sent_at=_earliest(first.status_sent_at, second.status_sent_at),
+        status_delivered_at=_earliest(first.status_delivered_at, second.status_delivered_at),
+        status_read_at=_earliest(first.status_read_at, second.status_read_at),
+        status_played_at=_earliest(first.status_played_at, second.status_played_at),
+        status_failed_at=_earliest(first.status_failed_at, second.status_failed_at),
+    )
+
+
+def fold(messages: Iterable[Message]) -> list[Message]:
+    """Join all messages of the same (tenant, id); sorted by it, the order in which rows are locked."""
+    rows: dict[tuple[int, uuid.UUID], Message] = {}
+    for message in messages:
+        key = (message.tenant_id, message.id)
+        known = rows.get(key)
+        rows[key] = message if known is None else merge(known, message)
+    return [rows[key] for key in sorted(rows)]
+
+
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+def document(value: object) -> str:
+    """Write a JSON value in its one canonical form: keys sorted, no spaces, only needed escapes."""
+    return _encoder.encode(value).decode()
+
+
+def _content_order(message: Message) -> tuple[int, float, str, str, str, str]:
+    # Between equals the earliest time wins (of several statuses: the first), then any fixed order.
+    return (
+        message.content_rank,
+        -message.sent_at.timestamp(),
+        message.type,
+        message.body or "",
+        message.content or "",
+        message.context or "",
+    )
+
+
+def _party_order(message: Message) -> tuple[int, int, int, str]:
+    lead = message.lead_id
+    return (message.party_rank, message.direction, lead.int if lead else 0, message.sender or "")
+
+
+def _earliest(first: datetime | None, second: datetime | None) -> datetime | None:
+    if first is None or second is None:
+        return first or second
+    return min(first, second)
+
+
+def _greatest(first: str | None, second: str | None) -> str | None:
+    if first is None or second is None:
+        return first or second
+    return max(first, second)
+
+
+def _joined(first: str | None, second: str | None) -> str | None:
+    """Join two documents: objects key by key, arrays as sets; of two other values the greater text."""
+    if first is None or second is None or first == second:
+        return first or second
+    return document(_union(msgspec.json.decode(first), msgspec.json.decode(second)))
+
+
+def _union(first: Any, second: Any) -> Any:
+    if isinstance(first, dict) and isinstance(second, dict):
+        ours, theirs = cast("dict[str, Any]", first), cast("dict[str, Any]", second)
+        return {
+            key: _union(ours[key], theirs[key]) if key in ours and key in theirs else {**ours, **theirs}[key]
+            for key in ours.keys() | theirs.keys()
+        }
+    if isinstance(first, list) and isinstance(second, list):
+        items = {document(item): item for item in (*cast("list[Any]", first), *cast("list[Any]", second))}
+        return [items[key] for key in sorted(items)]
+    return max(first, second, key=document)

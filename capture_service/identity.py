@@ -1,0 +1,93 @@
+"""Who a webhook speaks of: the identifiers of a person or a group, most trusted first.
+
+Since 2026 a person may hide the phone number behind a username; the business-scoped user id (BSUID)
+is then all there is. Source: Meta, "Business-scoped user IDs", updated 2026-06-29.
+"""
+
+import re
+from datetime import datetime
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+Kind: TypeAlias = Literal["bsuid", "parent_bsuid", "wa_id", "phone_alias", "group"]
+
+# A BSUID alone may have 128 characters after its prefix; anything longer than this is not an
+# identifier, and an index entry could not hold it.
+IDENTIFIER_CHARS_MAX: Final = 256
+
+# Brazil: country 55, two digits of area, then eight digits, or nine with the "9" that mobile
+# numbers were given between 2012 and 2016; WhatsApp knows many by the shorter form to this day.
+# Landlines begin with 2 to 5 and never took it.
+_BRAZIL_MOBILE_SHORT: Final = re.compile(r"55([1-9]\d)([6-9]\d{7})")
+_BRAZIL_MOBILE_LONG: Final = re.compile(r"55[1-9]\d9[6-9]\d{7}")
+# Mexico: 52 and ten digits; WhatsApp knows many with the "1" once dialled before mobile numbers.
+_MEXICO_SHORT: Final = re.compile(r"52(\d{10})")
+_MEXICO_LONG: Final = re.compile(r"521\d{10}")
+
+
+class Person(msgspec.Struct, frozen=True, kw_only=True):
+    """Whoever is at the other end of a conversation: a person, or a group.
+
+    At least one of the identifiers is set.
+    """
+
+    bsuid: str | None = None
+    parent_bsuid: str | None = None
+    wa_id: str | None = None
+    group: str | None = None
+    name: str | None = None
+    name_at: datetime | None = None
+    username: str | None = None
+
+    def identifiers(self) -> list[tuple[Kind, str]]:
+        """List (kind, value) in the order of trust."""
+        if self.group:
+            return [("group", self.group)]
+        found: list[tuple[Kind, str]] = []
+        if self.bsuid:
+            found.append(("bsuid", self.bsuid))
+        if self.wa_id:
+            found.append(("wa_id", self.wa_id))
+            alias = phone_alias(self.wa_id)
+            if alias:
+                found.append(("phone_alias", alias))
+        # Last: the same person as another portfolio of the same enterprise knows them.
+        if self.parent_bsuid:
+            found.append(("parent_bsuid", self.parent_bsuid))
+        return found
+
+
+def phone_alias(wa_id: str) -> str | None:
+    """Give the form in which the two ways of writing a Brazilian or Mexican mobile number are equal.
+
+    None for every number that has only one form, landlines among them.
+    """
+    short = _BRAZIL_MOBILE_SHORT.fullmatch(wa_id)
+    if short:
+        return f"55{short[1]}9{short[2]}"
+    mexican = _MEXICO_SHORT.fullmatch(wa_id)
+    if mexican:
+        return f"521{mexican[1]}"
+    if _BRAZIL_MOBILE_LONG.fullmatch(wa_id) or _MEXICO_LONG.fullmatch(wa_id):
+        return wa_id
+    return None
+
+
+def written_forms(wa_id: str) -> list[str]:
+    """List every way in which a webhook may write this number; only itself where there is one way."""
+    alias = phone_alias(wa_id)
+    if alias is None:
+        return [wa_id]
+    # An alias is the long form: the digit that the short form lacks follows the area or country code.
+    return [alias, alias[:4] + alias[5:] if alias.startswith("55") else alias[:2] + alias[3:]]
+
+
+def same_number(first: str, second: str) -> bool:
+    """Tell whether two numbers are one, whatever their punctuation and the ninth digit."""
+    ours, theirs = digits(first), digits(second)
+    return bool(ours) and (phone_alias(ours) or ours) == (phone_alias(theirs) or theirs)
+
+
+def digits(number: str) -> str:
+    return "".join(character for character in number if character in "0123456789")

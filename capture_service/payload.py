@@ -1,0 +1,204 @@
+"""Meta's wire: a webhook body as bytes becomes objects whose types are checked where they are used.
+
+The shapes and their traps are those of Meta's "Webhooks reference" for the WhatsApp Business
+Platform. Only what the fold needs is typed here; every other key is kept as it came.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, TypeVar, cast
+
+import msgspec
+
+from capture_service import identity
+
+# A millisecond timestamp has 13 digits where a second one has 10: META.md section 4.4.
+_MILLISECONDS_FROM: Final = 100_000_000_000
+# 2100-01-01. What claims to be later is no time.
+_SECONDS_MAX: Final = 4_102_444_800
+
+# One escape sequence of a JSON string: a whole surrogate pair, a lone surrogate, U+0000, any other.
+_ESCAPE: Final = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<bad>\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\u0000)"
+    rb"|\\."
+)
+_REPLACEMENT: Final = rb"\ufffd"
+
+Object = dict[str, Any]
+Identifier = Annotated[str, msgspec.Meta(max_length=identity.IDENTIFIER_CHARS_MAX)]
+T = TypeVar("T")
+
+
+class Malformed(Exception):
+    """A part of a webhook is not what it must be. Carries where and why, never the content."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}" if path else reason)
+        self.path = path
+        self.reason = reason
+
+
+class Text(msgspec.Struct, frozen=True):
+    body: str | None = None
+
+
+class HistoryContext(msgspec.Struct, frozen=True):
+    status: str | None = None
+    from_me: bool | None = None
+
+
+class Context(msgspec.Struct, frozen=True):
+    id: str | None = None
+
+
+class Message(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+    """`messages[]`, `message_echoes[]` and the messages of a history thread."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    timestamp: Any = None
+    type: str | None = None
+    from_: Identifier | None = None
+    from_user_id: Identifier | None = None
+    from_parent_user_id: Identifier | None = None
+    to: Identifier | None = None
+    to_user_id: Identifier | None = None
+    to_parent_user_id: Identifier | None = None
+    group_id: Identifier | None = None
+    text: Text | None = None
+    context: Context | None = None
+    history_context: HistoryContext | None = None
+    errors: list[Object] | None = None
+
+
+class Status(msgspec.Struct, frozen=True):
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    status: Annotated[str, msgspec.Meta(min_length=1)]
+    timestamp: Any = None
+    type: str | None = None
+    recipient_id: Identifier | None = None
+    recipient_user_id: Identifier | None = None
+    recipient_parent_user_id: Identifier | None = None
+    recipient_type: str | None = None
+    errors: list[Object] | None = None
+
+
+class Call(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    timestamp: Any = None
+    event: str | None = None
+    direction: str | None = None
+    from_: Identifier | None = None
+    from_user_id: Identifier | None = None
+    to: Identifier | None = None
+    to_user_id: Identifier | None = None
+
+
+class Profile(msgspec.Struct, frozen=True):
+    name: str | None = None
+    username: str | None = None
+
+
+class Contact(msgspec.Struct, frozen=True):
+    wa_id: Identifier | None = None
+    user_id: Identifier | None = None
+    parent_user_id: Identifier | None = None
+    profile: Profile | None = None
+
+
+class ThreadContext(msgspec.Struct, frozen=True):
+    wa_id: Identifier | None = None
+    user_id: Identifier | None = None
+    parent_user_id: Identifier | None = None
+    username: str | None = None
+
+
+class Thread(msgspec.Struct, frozen=True):
+    id: Identifier | None = None
+    context: ThreadContext | None = None
+
+
+def decode(body: bytes) -> Object:
+    """Read a webhook body.
+
+    What PostgreSQL cannot hold or UTF-8 does not know (U+0000, lone surrogates, broken bytes) comes
+    out as U+FFFD; the ledger keeps the bytes themselves.
+
+    Raises Malformed when it is not JSON or not an object.
+    """
+    try:
+        value = msgspec.json.decode(_scrubbed(body) if b"\\u0000" in body else body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Rare enough to pay for a second reading: most bodies have nothing to mend.
+        mended = _scrubbed(body).decode("utf-8-sig", errors="replace")
+        try:
+            value = msgspec.json.decode(mended)
+        except msgspec.DecodeError as error:
+            raise Malformed("", f"not JSON: {error}") from None
+        except RecursionError:
+            raise Malformed("", "nested too deeply") from None
+    except RecursionError:
+        raise Malformed("", "nested too deeply") from None
+    return as_object(value, "")
+
+
+def _scrubbed(body: bytes) -> bytes:
+    return _ESCAPE.sub(lambda found: _REPLACEMENT if found["bad"] else found[0], body)
+
+
+def as_object(value: object, path: str) -> Object:
+    if not isinstance(value, dict):
+        raise Malformed(path, f"expected an object, got {_kind(value)}")
+    return cast("Object", value)
+
+
+def as_array(value: object, path: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise Malformed(path, f"expected an array, got {_kind(value)}")
+    return cast("list[Any]", value)
+
+
+def array_in(holder: Mapping[str, Any], key: str, path: str) -> list[Any]:
+    """Give the array under `key`; an absent key is an empty one. Raises Malformed on anything else."""
+    return as_array(holder[key], f"{path}.{key}") if key in holder else []
+
+
+def convert(value: object, shape: type[T], path: str) -> T:
+    """Read `value` as `shape`. Raises Malformed naming the field below `path` that is wrong."""
+    try:
+        return msgspec.convert(value, shape)
+    except msgspec.ValidationError as error:
+        reason, _, inner = str(error).partition(" - at `$")
+        raise Malformed(path + inner.rstrip("`"), reason[0].lower() + reason[1:]) from None
+
+
+def moment(timestamp: object, path: str) -> datetime:
+    """Read a Unix time in seconds or milliseconds, as text or number. Raises Malformed."""
+    if isinstance(timestamp, bool) or not isinstance(timestamp, str | int):
+        raise Malformed(path, f"expected a Unix time, got {_kind(timestamp)}")
+    try:
+        number = int(timestamp)
+    except ValueError:
+        raise Malformed(path, "expected a Unix time") from None
+    if number >= _MILLISECONDS_FROM:
+        number //= 1000
+    if not 0 < number < _SECONDS_MAX:
+        raise Malformed(path, "expected a Unix time between 1970 and 2100")
+    return datetime.fromtimestamp(number, UTC)
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list():
+            return "an array"
+        case _:
+            return "an object"

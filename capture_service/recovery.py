@@ -1,0 +1,228 @@
+"""Recovery: the kept ledger applied again, for one lead, for a filter, or for a number just registered."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from psycopg import Connection
+from psycopg_pool import ConnectionPool
+
+from capture_service import fold, identity, store
+from capture_service.ingest import Ingest, Outcome
+from plumbing import errors, postgres
+
+log = logging.getLogger(__name__)
+
+# One transaction each: long enough to be worth its commit, short enough not to hold up live traffic.
+_CHUNK_ROWS: Final = 200
+# A scan only reads and compares.
+_SCAN_ROWS: Final = 2_000
+_CHUNK_TIMEOUT_S: Final = 30.0
+# While a recovery is at work its outbox row is not handed over again.
+_LEASE: Final = timedelta(minutes=2)
+
+
+class Progress(msgspec.Struct):
+    webhooks_total: int = 0
+    webhooks_done: int = 0
+    webhooks_failed: int = 0
+    messages_imported: int = 0
+
+
+def replay(
+    ingest: Ingest, pool: ConnectionPool[Any], rows: store.LedgerFilter, *, route_flag: int = 0
+) -> Iterator[Progress]:
+    """Apply the kept webhooks that `rows` names, oldest first; yield after every chunk.
+
+    `rows.to_time` should be set: what comes meanwhile would be replayed as well.
+    """
+    progress = Progress(
+        webhooks_total=postgres.run_read(
+            pool, lambda conn: store.count_ledger_rows(conn, rows), timeout_s=_CHUNK_TIMEOUT_S
+        )
+    )
+    after = (rows.tenant_id, uuid.UUID(int=0)) if rows.tenant_id is not None else None
+    while True:
+        kept, outcome = ingest.replay(
+            lambda conn, after=after: store.list_ledger_rows(
+                conn, rows, after=after, count_max=_CHUNK_ROWS, is_locking=True
+            ),
+            route_flag=route_flag,
+            timeout_s=_CHUNK_TIMEOUT_S,
+        )
+        if not kept:
+            return
+        after = (kept[-1].tenant_id, kept[-1].id)
+        progress.webhooks_done += len(kept)
+        progress.webhooks_total = max(progress.webhooks_total, progress.webhooks_done)
+        progress.messages_imported += len(outcome.inserted)
+        progress.webhooks_failed += sum(state == "failed" for state in outcome.states.values())
+        yield progress
+
+
+def apply_unrouted(ingest: Ingest, pool: ConnectionPool[Any], tenant: str) -> Progress:
+    """Apply the webhooks that came for a tenant's numbers before they were registered."""
+
+    def waiting(conn: Connection[Any]) -> store.LedgerFilter:
+        tenant_id = store.find_tenant(conn, tenant)
+        routes = store.routes_of_tenant(conn, tenant_id=tenant_id) if tenant_id is not None else []
+        return store.LedgerFilter(
+            tenant_id=store.NO_TENANT,
+            states=["unrouted"],
+            awaits=[f"{kind}:{external_id}" for kind, external_id in routes],
+        )
+
+    rows = postgres.run_read(pool, waiting, timeout_s=_CHUNK_TIMEOUT_S)
+    progress = Progress()
+    for progress in replay(ingest, pool, rows):
+        log.info("unrouted_applied", extra={"webhooks": progress.webhooks_done})
+    return progress
+
+
+def run_sync(
+    ingest: Ingest,
+    pool: ConnectionPool[Any],
+    *,
+    tenant: str,
+    sync_id: uuid.UUID,
+    clock: Callable[[], datetime],
+) -> store.SyncLogRow:
+    """Do the work of a manual recovery and give its sync log at the end.
+
+    The lead's webhooks are found by reading the tenant's ledger for the lead's identifiers: no index
+    by participant is kept, which every webhook would pay for and hardly a recovery would use. Safe to
+    run again, or twice at once: applying a webhook again changes nothing.
+
+    Raises NotFound when there is no such sync log. An outage passes through and leaves the sync
+    in progress, for the next attempt; any other fault ends it as failed, with the reason.
+    """
+
+    def begin(conn: Connection[Any]) -> tuple[store.SyncLogRow, list[bytes]]:
+        tenant_id = store.find_tenant(conn, tenant)
+        sync = store.find_sync(conn, tenant_id=tenant_id, id=sync_id) if tenant_id is not None else None
+        if sync is None or sync.lead_id is None:
+            raise errors.NotFound("no such sync")
+        if sync.status in ("completed", "failed"):
+            store.delete_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id)
+            return sync, []
+        store.update_sync(
+            conn, tenant_id=sync.tenant_id, id=sync.id, status="in_progress", step="replay", percent=0
+        )
+        store.postpone_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id, by=_LEASE)
+        return sync, _needles(store.identifiers_of_lead(conn, tenant_id=sync.tenant_id, lead_id=sync.lead_id))
+
+    sync, needles = postgres.run_transaction(pool, begin, timeout_s=_CHUNK_TIMEOUT_S)
+    if sync.status in ("completed", "failed"):
+        return sync
+    try:
+        apply_unrouted(ingest, pool, tenant)
+        _replay_lead(ingest, pool, sync, needles, before=clock())
+        _finish(pool, sync, status="completed")
+    except errors.RecadoError as error:
+        if error.is_retryable:
+            raise
+        _finish(pool, sync, status="failed", error_message=error.detail)
+    except Exception as error:
+        log.exception("sync_failed", extra={"sync_id": str(sync_id)})
+        _finish(pool, sync, status="failed", error_message=f"internal error: {type(error).__name__}")
+
+    def reread(conn: Connection[Any]) -> store.SyncLogRow:
+        row = store.find_sync(conn, tenant_id=sync.tenant_id, id=sync.id)
+        if row is None:
+            raise errors.NotFound("no such sync")
+        return row
+
+    return postgres.run_read(pool, reread, timeout_s=_CHUNK_TIMEOUT_S)
+
+
+def _replay_lead(
+    ingest: Ingest, pool: ConnectionPool[Any], sync: store.SyncLogRow, needles: list[bytes], *, before: datetime
+) -> None:
+    scope = store.LedgerFilter(tenant_id=sync.tenant_id, to_time=before)
+    total = postgres.run_read(pool, lambda c: store.count_ledger_rows(c, scope), timeout_s=_CHUNK_TIMEOUT_S)
+    after: store.LeadKey = (sync.tenant_id, uuid.UUID(int=0))
+    done = 0
+    lease_until = time.monotonic()
+    while True:
+        rows = postgres.run_read(
+            pool,
+            lambda conn, after=after: store.list_ledger_rows(
+                conn, scope, after=after, count_max=_SCAN_ROWS, is_locking=False
+            ),
+            timeout_s=_CHUNK_TIMEOUT_S,
+        )
+        if not rows:
+            return
+        after = (rows[-1].tenant_id, rows[-1].id)
+        done += len(rows)
+        matching = [row.id for row in rows if _mentions(row, needles)]
+        percent = min(95, 95 * done // max(total, 1))
+        for start in range(0, len(matching), _CHUNK_ROWS):
+            chosen = store.LedgerFilter(tenant_id=sync.tenant_id, ids=matching[start : start + _CHUNK_ROWS])
+
+            def note(conn: Connection[Any], outcome: Outcome, percent: int = percent) -> None:
+                store.add_to_sync(
+                    conn,
+                    tenant_id=sync.tenant_id,
+                    id=sync.id,
+                    percent=percent,
+                    messages=sum(message.lead_id == sync.lead_id for message in outcome.inserted),
+                )
+
+            ingest.replay(
+                lambda conn, chosen=chosen: store.list_ledger_rows(
+                    conn, chosen, after=None, count_max=_CHUNK_ROWS, is_locking=True
+                ),
+                route_flag=fold.MANUAL_SYNC,
+                timeout_s=_CHUNK_TIMEOUT_S,
+                then=note,
+            )
+        if time.monotonic() >= lease_until:
+            lease_until = time.monotonic() + 10
+
+            def beat(conn: Connection[Any], percent: int = percent) -> None:
+                store.add_to_sync(conn, tenant_id=sync.tenant_id, id=sync.id, percent=percent, messages=0)
+                store.postpone_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id, by=_LEASE)
+
+            postgres.run_transaction(pool, beat, timeout_s=_CHUNK_TIMEOUT_S)
+
+
+def _finish(
+    pool: ConnectionPool[Any], sync: store.SyncLogRow, *, status: str, error_message: str | None = None
+) -> None:
+    def work(conn: Connection[Any]) -> None:
+        if status == "completed" and sync.lead_id:
+            store.recount_lead(conn, tenant_id=sync.tenant_id, lead_id=sync.lead_id)
+        store.update_sync(
+            conn,
+            tenant_id=sync.tenant_id,
+            id=sync.id,
+            status=status,
+            percent=100 if status == "completed" else sync.percent,
+            error_message=error_message,
+        )
+        if sync.lead_id:
+            store.note_sync_of_instances(
+                conn, tenant_id=sync.tenant_id, lead_id=sync.lead_id, status=status, error=error_message
+            )
+        store.delete_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id)
+
+    postgres.run_transaction(pool, work, timeout_s=_CHUNK_TIMEOUT_S)
+
+
+def _needles(identifiers: list[tuple[str, str]]) -> list[bytes]:
+    """Give the JSON strings by which a webhook names the lead, both forms of a number included."""
+    values: set[str] = set()
+    for _, value in identifiers:
+        values.add(value)
+        values |= set(identity.written_forms(value))
+    return [msgspec.json.encode(value) for value in sorted(values)]
+
+
+def _mentions(row: store.KeptWebhook, needles: list[bytes]) -> bool:
+    body = row.opened()
+    return any(needle in body for needle in needles)

@@ -1,0 +1,416 @@
+"""CaptureService over gRPC: what each call means stands in protos/capture.proto."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import grpc
+import msgspec
+from google.protobuf.timestamp_pb2 import Timestamp
+from psycopg import Connection
+from psycopg_pool import ConnectionPool
+
+from capture_service import ids, recovery, store
+from capture_service.events import Fault
+from capture_service.ingest import Ingest
+from capture_service.sweep import Sweeper
+from plumbing import errors, postgres
+from plumbing.errors import FieldFault
+from plumbing.rpc import calls
+from protos import capture_pb2 as pb
+from protos import capture_pb2_grpc, jobs
+
+FULL_NAME: Final = "recado.capture.v1.CaptureService"
+
+WEBHOOKS_PER_REQUEST_MAX: Final = 512
+_PAGE_SIZE_DEFAULT: Final = 100
+_PAGE_SIZE_MAX: Final = 1000
+# Kept back from the caller's deadline, so that our answer arrives before it gives up.
+_MARGIN_S: Final = 0.1
+_STATES: Final = {
+    "processed": pb.LEDGER_STATE_PROCESSED,
+    "unrouted": pb.LEDGER_STATE_UNROUTED,
+    "failed": pb.LEDGER_STATE_FAILED,
+    "ignored": pb.LEDGER_STATE_IGNORED,
+}
+_STATE_NAMES: Final = {number: name for name, number in _STATES.items()}
+
+
+class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
+    def __init__(
+        self,
+        pool: ConnectionPool[Any],
+        ingest: Ingest,
+        sweeper: Sweeper,
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._pool = pool
+        self._ingest = ingest
+        self._sweeper = sweeper
+        self._clock = clock
+
+    def IngestWebhooks(
+        self, request: pb.IngestWebhooksRequest, context: grpc.ServicerContext
+    ) -> pb.IngestWebhooksResponse:
+        calls.current().caller.require("service")
+        if len(request.webhooks) > WEBHOOKS_PER_REQUEST_MAX:
+            raise _invalid("webhooks", f"must be at most {WEBHOOKS_PER_REQUEST_MAX}")
+        bodies = [
+            (webhook.body, webhook.received_at.ToDatetime(UTC) if webhook.HasField("received_at") else self._clock())
+            for webhook in request.webhooks
+        ]
+        verdicts = self._ingest.accept(bodies, timeout_s=_remaining_s()) if bodies else []
+        return pb.IngestWebhooksResponse(
+            verdicts=[pb.Verdict(batch_id=str(id), state=_STATES[state]) for id, state in verdicts]
+        )
+
+    def CreateInstance(self, request: pb.CreateInstanceRequest, context: grpc.ServicerContext) -> pb.Instance:
+        caller = calls.current().caller
+        caller.require("instances:admin")
+        faults = [
+            FieldFault(name, f"must be 1 to {longest} characters")
+            for name, value, longest in (
+                ("waba_id", request.waba_id, 64),
+                ("phone_number_id", request.phone_number_id, 64),
+                ("display_phone_number", request.display_phone_number, 32),
+            )
+            if not 1 <= len(value) <= longest
+        ]
+        if len(request.name) > 200:
+            faults.append(FieldFault("name", "must be at most 200 characters"))
+        if any("\0" in text for text in (request.waba_id, request.phone_number_id, request.display_phone_number, request.name)):
+            faults.append(FieldFault("name", "must not contain U+0000"))
+        if faults:
+            raise errors.InvalidArgument("the instance is not described rightly", fields=tuple(faults))
+
+        def work(conn: Connection[Any]) -> store.InstanceRow:
+            store.insert_tenant(conn, caller.tenant)
+            tenant_id = store.find_tenant(conn, caller.tenant)
+            assert tenant_id is not None
+            store.insert_instance(
+                conn,
+                tenant_id=tenant_id,
+                public_id=ids.instance_id(request.phone_number_id),
+                name=request.name,
+                waba_id=request.waba_id,
+                phone_number_id=request.phone_number_id,
+                display_phone_number=request.display_phone_number,
+            )
+            instance = next(
+                row
+                for row in store.list_instances(conn, tenant_id=tenant_id)
+                if row.phone_number_id == request.phone_number_id
+            )
+            for kind, external_id, instance_id in (
+                ("phone_number", request.phone_number_id, instance.id),
+                ("waba", request.waba_id, None),
+            ):
+                owner = store.insert_route(
+                    conn, kind=kind, external_id=external_id, tenant_id=tenant_id, instance_id=instance_id
+                )
+                if owner != tenant_id:
+                    field = "phone_number_id" if kind == "phone_number" else "waba_id"
+                    raise errors.AlreadyExists(
+                        "registered by another tenant", fields=(FieldFault(field, "is taken"),)
+                    )
+            return instance
+
+        if not caller.tenant:
+            raise errors.PermissionDenied("the token names no tenant")
+        instance = postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
+        self._sweeper.number_registered()
+        return _instance(instance)
+
+    def ListInstances(
+        self, request: pb.ListInstancesRequest, context: grpc.ServicerContext
+    ) -> pb.ListInstancesResponse:
+        caller = calls.current().caller
+        if "instances:admin" not in caller.scopes:
+            caller.require("history:read")
+
+        def work(conn: Connection[Any]) -> list[store.InstanceRow]:
+            tenant_id = store.find_tenant(conn, caller.tenant)
+            return store.list_instances(conn, tenant_id=tenant_id) if tenant_id is not None else []
+
+        return pb.ListInstancesResponse(
+            instances=[
+                _instance(row)
+                for row in postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+                if caller.instances is None or str(row.public_id) in caller.instances
+            ]
+        )
+
+    def StartSync(self, request: pb.StartSyncRequest, context: grpc.ServicerContext) -> pb.SyncLog:
+        caller = calls.current().caller
+        caller.require("history:sync")
+        lead_id = _uuid("lead_id", request.lead_id)
+
+        def work(conn: Connection[Any]) -> store.SyncLogRow:
+            tenant_id = self._tenant_of_lead(conn, lead_id)
+            sync = store.insert_recovery(
+                conn, tenant_id=tenant_id, id=ids.uuid7(self._clock()), lead_id=lead_id, requested_by=caller.subject
+            )
+            if sync is None:
+                running = store.find_running_recovery(conn, tenant_id=tenant_id, lead_id=lead_id)
+                if running is None:
+                    raise postgres.Retry  # it ended between the two statements
+                return running
+            arguments = {"tenant": caller.tenant, "sync_id": str(sync.id)}
+            store.insert_outbox_rows(
+                conn, [store.OutboxRow(tenant_id, sync.id, jobs.RUN_SYNC.name, arguments)]
+            )
+            return sync
+
+        sync = postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
+        self._sweeper.wake()
+        return _sync(sync)
+
+    def GetSync(self, request: pb.GetSyncRequest, context: grpc.ServicerContext) -> pb.SyncLog:
+        caller = calls.current().caller
+        if "history:sync" not in caller.scopes:
+            caller.require("history:read")
+        sync_id = _uuid("sync_id", request.sync_id)
+
+        def work(conn: Connection[Any]) -> store.SyncLogRow:
+            tenant_id = store.find_tenant(conn, caller.tenant)
+            sync = store.find_sync(conn, tenant_id=tenant_id, id=sync_id) if tenant_id is not None else None
+            if sync is None or sync.lead_id is None:
+                raise errors.NotFound("no such sync")
+            self._tenant_of_lead(conn, sync.lead_id)
+            return sync
+
+        return _sync(postgres.run_read(self._pool, work, timeout_s=_remaining_s()))
+
+    def RunSync(self, request: pb.RunSyncRequest, context: grpc.ServicerContext) -> pb.SyncLog:
+        calls.current().caller.require("service")
+        return _sync(
+            recovery.run_sync(
+                self._ingest,
+                self._pool,
+                tenant=request.tenant,
+                sync_id=_uuid("sync_id", request.sync_id),
+                clock=self._clock,
+            )
+        )
+
+    def ListWebhookFailures(
+        self, request: pb.ListWebhookFailuresRequest, context: grpc.ServicerContext
+    ) -> pb.ListWebhookFailuresResponse:
+        caller = calls.current().caller
+        caller.require("instances:admin")
+        page_size = request.page_size or _PAGE_SIZE_DEFAULT
+        if not 1 <= page_size <= _PAGE_SIZE_MAX:
+            raise _invalid("page_size", f"must be 1 to {_PAGE_SIZE_MAX}")
+        before = _uuid("page_token", request.page_token) if request.page_token else None
+
+        def work(conn: Connection[Any]) -> tuple[list[store.FailureRow], int]:
+            tenant_id = store.find_tenant(conn, caller.tenant)
+            if tenant_id is None:
+                tenant_id = store.NO_TENANT
+            rows = store.list_failures(conn, tenant_id=tenant_id, before=before, count_max=page_size + 1)
+            return rows, store.count_failures(conn, tenant_id=tenant_id)
+
+        rows, total = postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+        page = rows[:page_size]
+        return pb.ListWebhookFailuresResponse(
+            failures=[
+                pb.WebhookFailure(
+                    batch_id=str(row.id),
+                    received_at=_timestamp(row.received_at),
+                    attempts=row.attempts,
+                    body_bytes=row.body_bytes,
+                    faults=[pb.ItemFault(path=fault.path, reason=fault.reason) for fault in _faults(row.error)],
+                )
+                for row in page
+            ],
+            next_page_token=str(page[-1].id) if len(rows) > page_size else "",
+            total_size=total,
+        )
+
+    def ReplayWebhooks(
+        self, request: pb.ReplayWebhooksRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.ReplayProgress]:
+        caller = calls.current().caller
+        is_service = "service" in caller.scopes
+        if not is_service:
+            caller.require("instances:admin")
+        tenant = request.tenant if is_service else caller.tenant
+        states = sorted({_STATE_NAMES[state] for state in request.states if state in _STATE_NAMES})
+        tenant_id = None
+        if tenant:
+            tenant_id = postgres.run_read(
+                self._pool, lambda conn: store.find_tenant(conn, tenant), timeout_s=_remaining_s()
+            )
+        if tenant_id is None and (tenant or not is_service):
+            yield pb.ReplayProgress()
+            return
+        now = self._clock()
+        rows = store.LedgerFilter(
+            tenant_id=tenant_id,
+            states=states or None,
+            from_time=request.from_time.ToDatetime(UTC) if request.HasField("from_time") else None,
+            to_time=min(now, request.to_time.ToDatetime(UTC)) if request.HasField("to_time") else now,
+        )
+        if tenant:
+            recovery.apply_unrouted(self._ingest, self._pool, tenant)
+        progress = recovery.Progress()
+        for progress in recovery.replay(self._ingest, self._pool, rows):
+            if not context.is_active():
+                return
+            yield _progress(progress)
+        if not progress.webhooks_done:
+            yield _progress(progress)
+
+    def GetLeadProfile(
+        self, request: pb.GetLeadProfileRequest, context: grpc.ServicerContext
+    ) -> pb.LeadProfile:
+        calls.current().caller.require("service")
+        lead_id = _uuid("lead_id", request.lead_id)
+        return _profile(
+            postgres.run_read(
+                self._pool, lambda conn: _lead_profile(conn, request.tenant, lead_id), timeout_s=_remaining_s()
+            )
+        )
+
+    def ApplyLeadProfile(
+        self, request: pb.ApplyLeadProfileRequest, context: grpc.ServicerContext
+    ) -> pb.LeadProfile:
+        calls.current().caller.require("service")
+        lead_id = _uuid("lead_id", request.lead_id)
+        outbox_id = _uuid("outbox_id", request.outbox_id) if request.outbox_id else None
+        profile: dict[str, object] = {
+            "name": request.name or None,
+            "profilePictureUrl": request.profile_picture_url or None,
+            "verified": request.is_verified if request.HasField("is_verified") else None,
+            "lastSeen": request.last_seen_at.ToDatetime(UTC) if request.HasField("last_seen_at") else None,
+            "status": request.status or None,
+            "sources": _json_object("sources_json", request.sources_json),
+        }
+
+        def work(conn: Connection[Any]) -> store.LeadProfileRow:
+            tenant_id = store.find_tenant(conn, request.tenant)
+            if tenant_id is None:
+                raise errors.NotFound("no such lead")
+            if outbox_id:
+                store.delete_outbox_row(conn, tenant_id=tenant_id, id=outbox_id)
+                store.update_sync(conn, tenant_id=tenant_id, id=outbox_id, status="completed", percent=100)
+            store.update_lead_profile(
+                conn, tenant_id=tenant_id, lead_id=lead_id, profile=msgspec.json.encode(profile).decode()
+            )
+            return _lead_profile(conn, request.tenant, lead_id)
+
+        return _profile(postgres.run_transaction(self._pool, work, timeout_s=_remaining_s()))
+
+    def _tenant_of_lead(self, conn: Connection[Any], lead_id: uuid.UUID) -> int:
+        """Give the caller's tenant when it may know of this lead. Raises NotFound otherwise."""
+        caller = calls.current().caller
+        tenant_id = store.find_tenant(conn, caller.tenant)
+        instances = None if caller.instances is None else [_uuid("instances", id) for id in caller.instances]
+        if tenant_id is None or not store.is_lead_visible(
+            conn, tenant_id=tenant_id, lead_id=lead_id, instances=instances
+        ):
+            raise errors.NotFound("no such lead")
+        return tenant_id
+
+
+def register(server: grpc.Server, servicer: CaptureServicer) -> None:
+    capture_pb2_grpc.add_CaptureServiceServicer_to_server(servicer, server)
+
+
+def _lead_profile(conn: Connection[Any], tenant: str, lead_id: uuid.UUID) -> store.LeadProfileRow:
+    tenant_id = store.find_tenant(conn, tenant)
+    row = store.find_lead_profile(conn, tenant_id=tenant_id, lead_id=lead_id) if tenant_id is not None else None
+    if row is None:
+        raise errors.NotFound("no such lead")
+    return row
+
+
+def _remaining_s() -> float:
+    remaining_s = calls.current().remaining_s() - _MARGIN_S
+    if remaining_s <= 0:
+        raise errors.DeadlineExceeded("no time left")
+    return remaining_s
+
+
+def _uuid(name: str, text: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        raise _invalid(name, "must be a UUID") from None
+
+
+def _invalid(name: str, reason: str) -> errors.InvalidArgument:
+    return errors.InvalidArgument(f"{name} {reason}", fields=(FieldFault(name, reason),))
+
+
+def _json_object(name: str, text: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(text or "{}", type=dict[str, Any])
+    except msgspec.MsgspecError:
+        raise _invalid(name, "must be a JSON object") from None
+
+
+def _faults(error: str | None) -> list[Fault]:
+    return msgspec.json.decode(error, type=list[Fault]) if error else []
+
+
+def _timestamp(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def _instance(row: store.InstanceRow) -> pb.Instance:
+    return pb.Instance(
+        id=str(row.public_id),
+        waba_id=row.waba_id,
+        phone_number_id=row.phone_number_id,
+        display_phone_number=row.display_phone_number,
+        name=row.name,
+        webhook_activated_at=_timestamp(row.webhook_activated_at),
+        last_sync_at=_timestamp(row.last_sync_at),
+        sync_status=row.sync_status,
+        sync_error=row.sync_error or "",
+    )
+
+
+def _sync(row: store.SyncLogRow) -> pb.SyncLog:
+    return pb.SyncLog(
+        id=str(row.id),
+        lead_id=str(row.lead_id) if row.lead_id else "",
+        sync_type=row.sync_type,
+        status=row.status,
+        step=row.step,
+        percent=row.percent,
+        messages_imported=row.messages_imported,
+        error_message=row.error_message or "",
+        created_at=_timestamp(row.created_at),
+        started_at=_timestamp(row.started_at),
+        completed_at=_timestamp(row.completed_at),
+    )
+
+
+def _progress(progress: recovery.Progress) -> pb.ReplayProgress:
+    return pb.ReplayProgress(
+        webhooks_total=progress.webhooks_total,
+        webhooks_done=progress.webhooks_done,
+        messages_imported=progress.messages_imported,
+        webhooks_failed=progress.webhooks_failed,
+    )
+
+
+def _profile(row: store.LeadProfileRow) -> pb.LeadProfile:
+    return pb.LeadProfile(
+        lead_id=str(row.id),
+        name=row.name or "",
+        wa_id=row.wa_id or "",
+        user_id=row.user_id or "",
+        username=row.username or "",
+        last_message_at=_timestamp(row.last_message_at),
+        instance_id=str(row.instance_public_id) if row.instance_public_id else "",
+        phone_number_id=row.phone_number_id or "",
+    )

@@ -1,0 +1,1001 @@
+"""Every SQL statement of the capture service. The caller owns the transaction.
+
+Rows travel as one JSON array per statement (`json_to_recordset`): whatever the size of a batch, it
+takes the same handful of statements. Arrays come sorted by their key, so that concurrent batches
+take their locks in the same order.
+"""
+
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final, LiteralString, NamedTuple, TypeAlias
+
+import msgspec
+from psycopg import Connection
+from psycopg.rows import args_row, kwargs_row, scalar_row
+
+from capture_service import events, fold, ledger
+
+# Owner of webhooks that belong to nobody (yet).
+NO_TENANT: Final = 0
+
+LeadKey: TypeAlias = tuple[int, uuid.UUID]
+IdentifierKey: TypeAlias = tuple[int, str, str]
+RouteKey: TypeAlias = tuple[str, str]
+
+
+# Routes, tenants, instances
+
+
+class Route(NamedTuple):
+    """Whose webhook this is. A WABA's route has no instance."""
+
+    tenant_id: int
+    instance: events.Instance | None
+
+
+def find_routes(conn: Connection[Any], keys: Collection[RouteKey]) -> dict[RouteKey, Route]:
+    rows = conn.execute(
+        """
+        SELECT r.kind, r.external_id, r.tenant_id, c.id, c.public_id, c.phone_number_id, c.display_phone_number
+        FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS k (kind, external_id)
+        JOIN webhook_routes r ON r.kind = k.kind AND r.external_id = k.external_id
+        LEFT JOIN whatsapp_configs c ON c.tenant_id = r.tenant_id AND c.id = r.instance_id
+        """,
+        {"kinds": [kind for kind, _ in keys], "ids": [external_id for _, external_id in keys]},
+    )
+    return {
+        (kind, external_id): Route(tenant_id, events.Instance(tenant_id, *instance) if instance[0] else None)
+        for kind, external_id, tenant_id, *instance in rows
+    }
+
+
+def routes_of_tenant(conn: Connection[Any], *, tenant_id: int) -> list[RouteKey]:
+    return list(
+        conn.execute(
+            "SELECT kind, external_id FROM webhook_routes WHERE tenant_id = %(tenant_id)s",
+            {"tenant_id": tenant_id},
+        )
+    )
+
+
+def insert_route(
+    conn: Connection[Any], *, kind: str, external_id: str, tenant_id: int, instance_id: int | None
+) -> int:
+    """Route webhooks of this number or WABA to the tenant; give the tenant it leads to now."""
+    row = conn.execute(
+        """
+        INSERT INTO webhook_routes (kind, external_id, tenant_id, instance_id)
+        VALUES (%(kind)s, %(external_id)s, %(tenant_id)s, %(instance_id)s)
+        ON CONFLICT (kind, external_id) DO UPDATE SET kind = EXCLUDED.kind
+        RETURNING tenant_id
+        """,
+        {"kind": kind, "external_id": external_id, "tenant_id": tenant_id, "instance_id": instance_id},
+    ).fetchone()
+    assert row
+    return row[0]
+
+
+def find_tenant(conn: Connection[Any], name: str) -> int | None:
+    row = conn.execute("SELECT id FROM tenants WHERE name = %(name)s", {"name": name}).fetchone()
+    return row[0] if row else None
+
+
+def tenant_names(conn: Connection[Any], ids: Collection[int]) -> dict[int, str]:
+    rows = conn.execute("SELECT id, name FROM tenants WHERE id = ANY(%(ids)s)", {"ids": list(ids)})
+    return {id: name for id, name in rows}
+
+
+def insert_tenant(conn: Connection[Any], name: str) -> None:
+    conn.execute(
+        "INSERT INTO tenants (name) VALUES (%(name)s) ON CONFLICT (name) DO NOTHING", {"name": name}
+    )
+
+
+class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: int
+    public_id: uuid.UUID
+    name: str
+    waba_id: str
+    phone_number_id: str
+    display_phone_number: str
+    webhook_activated_at: datetime | None
+    last_sync_at: datetime | None
+    sync_status: str
+    sync_error: str | None
+
+
+def insert_instance(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    public_id: uuid.UUID,
+    name: str,
+    waba_id: str,
+    phone_number_id: str,
+    display_phone_number: str,
+) -> None:
+    """Register a number; nothing happens when the tenant has it already."""
+    conn.execute(
+        """
+        INSERT INTO whatsapp_configs (
+          tenant_id, public_id, name, waba_id, phone_number_id, display_phone_number, webhook_activated_at
+        )
+        VALUES (
+          %(tenant_id)s, %(public_id)s, %(name)s, %(waba_id)s, %(phone_number_id)s,
+          %(display_phone_number)s, now()
+        )
+        ON CONFLICT (tenant_id, phone_number_id) DO NOTHING
+        """,
+        {
+            "tenant_id": tenant_id,
+            "public_id": public_id,
+            "name": name,
+            "waba_id": waba_id,
+            "phone_number_id": phone_number_id,
+            "display_phone_number": display_phone_number,
+        },
+    )
+
+
+def list_instances(conn: Connection[Any], *, tenant_id: int) -> list[InstanceRow]:
+    with conn.cursor(row_factory=kwargs_row(InstanceRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, public_id, name, waba_id, phone_number_id, display_phone_number,
+              webhook_activated_at, last_sync_at, sync_status, sync_error
+            FROM whatsapp_configs
+            WHERE tenant_id = %(tenant_id)s
+            ORDER BY id
+            """,
+            {"tenant_id": tenant_id},
+        ).fetchall()
+
+
+# The ledger
+
+
+class LedgerRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One webhook, or one tenant's part of it, as it is kept."""
+
+    tenant_id: int
+    id: uuid.UUID
+    received_at: datetime
+    state: str
+    dictionary_id: int
+    body_bytes: int
+    sha256: bytes
+    body: bytes
+    attempts: int = 1
+    parser_version: int
+    awaits: list[str] | None = None
+    error: str | None = None
+
+
+def insert_ledger_rows(conn: Connection[Any], rows: Sequence[LedgerRow]) -> None:
+    conn.execute(
+        """
+        INSERT INTO whatsapp_webhook_logs (
+          tenant_id, id, received_at, state, attempts, parser_version, dictionary_id, body_bytes,
+          sha256, body, awaits, error
+        )
+        SELECT r.tenant_id, r.id, r.received_at, r.state, r.attempts, r.parser_version, r.dictionary_id,
+          r.body_bytes, r.sha256, r.body, string_to_array(r.awaits, E'\n'), r.error
+        FROM unnest(
+          %(tenant_id)b::int4[], %(id)b::uuid[], %(received_at)b::timestamptz[], %(state)b::text[],
+          %(attempts)b::int2[], %(parser_version)b::int2[], %(dictionary_id)b::int2[], %(body_bytes)b::int4[],
+          %(sha256)b::bytea[], %(body)b::bytea[], %(awaits)b::text[], %(error)b::text[]
+        ) AS r (
+          tenant_id, id, received_at, state, attempts, parser_version, dictionary_id, body_bytes,
+          sha256, body, awaits, error
+        )
+        """,
+        {
+            "tenant_id": [row.tenant_id for row in rows],
+            "id": [row.id for row in rows],
+            "received_at": [row.received_at for row in rows],
+            "state": [row.state for row in rows],
+            "attempts": [row.attempts for row in rows],
+            "parser_version": [row.parser_version for row in rows],
+            "dictionary_id": [row.dictionary_id for row in rows],
+            "body_bytes": [row.body_bytes for row in rows],
+            "sha256": [row.sha256 for row in rows],
+            "body": [row.body for row in rows],
+            "awaits": ["\n".join(row.awaits) if row.awaits else None for row in rows],
+            "error": [row.error for row in rows],
+        },
+    )
+
+
+def update_ledger_row(conn: Connection[Any], row: LedgerRow) -> None:
+    """Note the outcome of applying a kept webhook again."""
+    conn.execute(
+        """
+        UPDATE whatsapp_webhook_logs
+        SET state = %(state)s, attempts = attempts + 1, parser_version = %(parser_version)s,
+          awaits = %(awaits)s, error = %(error)s
+        WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+        """,
+        {
+            "tenant_id": row.tenant_id,
+            "id": row.id,
+            "state": row.state,
+            "parser_version": row.parser_version,
+            "awaits": row.awaits,
+            "error": row.error,
+        },
+    )
+
+
+def delete_ledger_row(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> None:
+    """Remove a webhook that is kept again, as its parts, in the same transaction."""
+    conn.execute(
+        "DELETE FROM whatsapp_webhook_logs WHERE tenant_id = %(tenant_id)s AND id = %(id)s",
+        {"tenant_id": tenant_id, "id": id},
+    )
+
+
+class KeptWebhook(msgspec.Struct, frozen=True, kw_only=True):
+    """What applying a webhook again needs of its ledger row."""
+
+    tenant_id: int
+    id: uuid.UUID
+    received_at: datetime
+    dictionary_id: int
+    body: bytes
+
+    def opened(self) -> bytes:
+        """Give the webhook byte for byte."""
+        return ledger.decompress(self.dictionary_id, self.body)
+
+
+class LedgerFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows of the ledger; what is None does not restrict."""
+
+    tenant_id: int | None = None
+    states: list[str] | None = None
+    from_time: datetime | None = None
+    to_time: datetime | None = None
+    awaits: list[str] | None = None
+    """Unrouted rows that wait for one of these."""
+    ids: list[uuid.UUID] | None = None
+
+
+def _matching(rows: LedgerFilter) -> LiteralString:
+    # Only the conditions that are asked for: "column = x OR x IS NULL" would cost the index.
+    conditions: LiteralString = "true"
+    if rows.tenant_id is not None:
+        conditions += " AND tenant_id = %(tenant_id)s"
+    if rows.states is not None:
+        conditions += " AND state = ANY(%(states)s)"
+    if rows.from_time is not None:
+        conditions += " AND received_at >= %(from_time)s"
+    if rows.to_time is not None:
+        conditions += " AND received_at < %(to_time)s"
+    if rows.awaits is not None:
+        conditions += " AND awaits && %(awaits)s"
+    if rows.ids is not None:
+        conditions += " AND id = ANY(%(ids)s)"
+    return conditions
+
+
+def count_ledger_rows(conn: Connection[Any], rows: LedgerFilter) -> int:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found = cursor.execute(
+            "SELECT count(*) FROM whatsapp_webhook_logs WHERE " + _matching(rows), msgspec.structs.asdict(rows)
+        ).fetchone()
+    return found or 0
+
+
+def list_ledger_rows(
+    conn: Connection[Any],
+    rows: LedgerFilter,
+    *,
+    after: LeadKey | None,
+    count_max: int,
+    is_locking: bool,
+) -> list[KeptWebhook]:
+    """Give the next rows in the order of (tenant, id), which is that of their arrival."""
+    tenant_id, id = after or (-1, uuid.UUID(int=0))
+    lock: LiteralString = "FOR UPDATE" if is_locking else ""
+    with conn.cursor(row_factory=kwargs_row(KeptWebhook), binary=True) as cursor:
+        return cursor.execute(
+            """
+            SELECT tenant_id, id, received_at, dictionary_id, body
+            FROM whatsapp_webhook_logs
+            WHERE (tenant_id, id) > (%(after_tenant)s, %(after_id)s) AND
+            """
+            + _matching(rows)
+            + """
+            ORDER BY tenant_id, id
+            LIMIT %(count_max)s
+            """
+            + lock,
+            {
+                **msgspec.structs.asdict(rows),
+                "after_tenant": tenant_id,
+                "after_id": id,
+                "count_max": count_max,
+            },
+        ).fetchall()
+
+
+class FailureRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: uuid.UUID
+    received_at: datetime
+    attempts: int
+    body_bytes: int
+    error: str | None
+
+
+def list_failures(
+    conn: Connection[Any], *, tenant_id: int, before: uuid.UUID | None, count_max: int
+) -> list[FailureRow]:
+    """List webhooks with items that could not be applied, newest first, and those too broken to have an owner."""
+    with conn.cursor(row_factory=kwargs_row(FailureRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, received_at, attempts, body_bytes, error
+            FROM whatsapp_webhook_logs
+            WHERE tenant_id IN (%(tenant_id)s, %(nobody)s)
+              AND state = 'failed'
+              AND (%(before)s::uuid IS NULL OR id < %(before)s)
+            ORDER BY id DESC
+            LIMIT %(count_max)s
+            """,
+            {"tenant_id": tenant_id, "nobody": NO_TENANT, "before": before, "count_max": count_max},
+        ).fetchall()
+
+
+def count_failures(conn: Connection[Any], *, tenant_id: int) -> int:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found = cursor.execute(
+            """
+            SELECT count(*)
+            FROM whatsapp_webhook_logs
+            WHERE tenant_id IN (%(tenant_id)s, %(nobody)s) AND state = 'failed'
+            """,
+            {"tenant_id": tenant_id, "nobody": NO_TENANT},
+        ).fetchone()
+    return found or 0
+
+
+def tenants_awaited(conn: Connection[Any]) -> list[str]:
+    """Name the tenants for whose numbers unrouted webhooks are still kept."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT DISTINCT t.name
+            FROM whatsapp_webhook_logs l
+            CROSS JOIN LATERAL unnest(l.awaits) AS awaited
+            JOIN webhook_routes r ON r.kind || ':' || r.external_id = awaited
+            JOIN tenants t ON t.id = r.tenant_id
+            WHERE l.tenant_id = %(nobody)s AND l.state = 'unrouted'
+            """,
+            {"nobody": NO_TENANT},
+        ).fetchall()
+
+
+# Leads
+
+
+def find_leads(conn: Connection[Any], keys: Collection[IdentifierKey]) -> dict[IdentifierKey, uuid.UUID]:
+    rows = conn.execute(
+        """
+        SELECT i.tenant_id, i.kind, i.value, i.lead_id
+        FROM unnest(%(tenants)b::int4[], %(kinds)b::text[], %(values)b::text[]) AS k (tenant_id, kind, value)
+        JOIN lead_identifiers i ON i.tenant_id = k.tenant_id AND i.kind = k.kind AND i.value = k.value
+        """,
+        {
+            "tenants": [key[0] for key in keys],
+            "kinds": [key[1] for key in keys],
+            "values": [key[2] for key in keys],
+        },
+    )
+    return {(tenant_id, kind, value): lead_id for tenant_id, kind, value, lead_id in rows}
+
+
+def insert_identifiers(conn: Connection[Any], identifiers: Mapping[IdentifierKey, uuid.UUID]) -> int:
+    """Give leads new identifiers; count those that nobody had."""
+    keys = sorted(identifiers)
+    return conn.execute(
+        """
+        INSERT INTO lead_identifiers (tenant_id, kind, value, lead_id)
+        SELECT k.tenant_id, k.kind, k.value, k.lead_id
+        FROM unnest(%(tenants)b::int4[], %(kinds)b::text[], %(values)b::text[], %(leads)b::uuid[])
+          AS k (tenant_id, kind, value, lead_id)
+        ON CONFLICT (tenant_id, kind, value) DO NOTHING
+        """,
+        {
+            "tenants": [key[0] for key in keys],
+            "kinds": [key[1] for key in keys],
+            "values": [key[2] for key in keys],
+            "leads": [identifiers[key] for key in keys],
+        },
+    ).rowcount
+
+
+class LeadChange(msgspec.Struct, kw_only=True):
+    """What a batch adds to a lead; for a new lead, all there is."""
+
+    tenant_id: int
+    id: uuid.UUID
+    kind: str = "person"
+    profile_name: str | None = None
+    profile_name_at: datetime | None = None
+    username: str | None = None
+    wa_id: str | None = None
+    user_id: str | None = None
+    open_ticket_id: uuid.UUID | None = None
+    """The ticket to open when none is open."""
+    message_count: int = 0
+    first_message_at: datetime | None = None
+    last_message_at: datetime | None = None
+
+
+def upsert_leads(conn: Connection[Any], changes: Sequence[LeadChange]) -> dict[LeadKey, uuid.UUID | None]:
+    """Create the leads that are new, add to the others; give each one's open ticket.
+
+    Of two names the one said last counts, whatever the order in which the batches come.
+    """
+    rows = conn.execute(
+        """
+        INSERT INTO leads AS l (
+          tenant_id, id, kind, profile_name, profile_name_at, username, wa_id, user_id, open_ticket_id,
+          message_count, first_message_at, last_message_at
+        )
+        SELECT tenant_id, id, kind, profile_name, profile_name_at, username, wa_id, user_id, open_ticket_id,
+          message_count, first_message_at, last_message_at
+        FROM json_to_recordset(%(rows)s::json) AS r (
+          tenant_id int4, id uuid, kind text, profile_name text, profile_name_at timestamptz, username text,
+          wa_id text, user_id text, open_ticket_id uuid,
+          message_count int8, first_message_at timestamptz, last_message_at timestamptz
+        )
+        ORDER BY tenant_id, id
+        ON CONFLICT (tenant_id, id) DO UPDATE SET
+          profile_name = CASE
+            WHEN l.profile_name_at IS NULL
+              OR (EXCLUDED.profile_name_at, EXCLUDED.profile_name) > (l.profile_name_at, l.profile_name)
+            THEN coalesce(EXCLUDED.profile_name, l.profile_name) ELSE l.profile_name END,
+          profile_name_at = greatest(l.profile_name_at, EXCLUDED.profile_name_at),
+          username = CASE
+            WHEN l.username IS NULL OR EXCLUDED.profile_name_at > l.profile_name_at
+            THEN coalesce(EXCLUDED.username, l.username) ELSE l.username END,
+          wa_id = coalesce(l.wa_id, EXCLUDED.wa_id),
+          user_id = coalesce(l.user_id, EXCLUDED.user_id),
+          open_ticket_id = coalesce(l.open_ticket_id, EXCLUDED.open_ticket_id),
+          message_count = l.message_count + EXCLUDED.message_count,
+          first_message_at = least(l.first_message_at, EXCLUDED.first_message_at),
+          last_message_at = greatest(l.last_message_at, EXCLUDED.last_message_at)
+        RETURNING l.tenant_id, l.id, l.open_ticket_id
+        """,
+        {"rows": _json(changes)},
+    )
+    return {(tenant_id, id): open_ticket_id for tenant_id, id, open_ticket_id in rows}
+
+
+class ConversationChange(msgspec.Struct, kw_only=True):
+    """What a batch adds to a lead's exchange with one instance."""
+
+    tenant_id: int
+    lead_id: uuid.UUID
+    instance_id: int
+    id: uuid.UUID
+    """Of the conversation, should it be new."""
+    message_count: int = 0
+    first_message_at: datetime | None = None
+    last_message_at: datetime | None = None
+
+
+def upsert_conversations(conn: Connection[Any], changes: Sequence[ConversationChange]) -> None:
+    conn.execute(
+        """
+        INSERT INTO conversations AS c (
+          tenant_id, lead_id, instance_id, id, message_count, first_message_at, last_message_at
+        )
+        SELECT tenant_id, lead_id, instance_id, id, message_count, first_message_at, last_message_at
+        FROM json_to_recordset(%(rows)s::json) AS r (
+          tenant_id int4, lead_id uuid, instance_id int4, id uuid,
+          message_count int8, first_message_at timestamptz, last_message_at timestamptz
+        )
+        ORDER BY tenant_id, lead_id, instance_id
+        ON CONFLICT (tenant_id, lead_id, instance_id) DO UPDATE SET
+          message_count = c.message_count + EXCLUDED.message_count,
+          first_message_at = least(c.first_message_at, EXCLUDED.first_message_at),
+          last_message_at = greatest(c.last_message_at, EXCLUDED.last_message_at)
+        """,
+        {"rows": _json(changes)},
+    )
+
+
+def recount_lead(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> None:
+    """Set the counters and dates of a lead and its conversations to what its messages say.
+
+    Batches add to these rows only after inserting their messages: once the rows are locked, every
+    message is either committed and counted here, or its batch waits and adds it afterwards.
+    """
+    _lock_counters(conn, tenant_id=tenant_id, lead_id=lead_id)
+    conn.execute(
+        """
+        UPDATE conversations c
+        SET message_count = coalesce(m.message_count, 0),
+          first_message_at = m.first_message_at,
+          last_message_at = m.last_message_at
+        FROM conversations k
+        LEFT JOIN (
+          SELECT instance_id, count(*) AS message_count,
+            min(sent_at) AS first_message_at, max(sent_at) AS last_message_at
+          FROM whatsapp_messages
+          WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
+          GROUP BY instance_id
+        ) AS m ON m.instance_id = k.instance_id
+        WHERE k.tenant_id = %(tenant_id)s AND k.lead_id = %(lead_id)s
+          AND c.tenant_id = k.tenant_id AND c.lead_id = k.lead_id AND c.instance_id = k.instance_id
+        """,
+        {"tenant_id": tenant_id, "lead_id": lead_id},
+    )
+    _sum_conversations(conn, tenant_id=tenant_id, lead_id=lead_id)
+
+
+def refresh_dates(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> None:
+    """Set a lead's first and last dates anew after one of its messages moved in time.
+
+    Both ends are read from the index, whatever the number of messages.
+    """
+    _lock_counters(conn, tenant_id=tenant_id, lead_id=lead_id)
+    conn.execute(
+        """
+        UPDATE conversations c
+        SET first_message_at = (
+            SELECT min(m.sent_at) FROM whatsapp_messages m
+            WHERE m.tenant_id = c.tenant_id AND m.lead_id = c.lead_id AND m.instance_id = c.instance_id
+          ),
+          last_message_at = (
+            SELECT max(m.sent_at) FROM whatsapp_messages m
+            WHERE m.tenant_id = c.tenant_id AND m.lead_id = c.lead_id AND m.instance_id = c.instance_id
+          )
+        WHERE c.tenant_id = %(tenant_id)s AND c.lead_id = %(lead_id)s
+        """,
+        {"tenant_id": tenant_id, "lead_id": lead_id},
+    )
+    _sum_conversations(conn, tenant_id=tenant_id, lead_id=lead_id)
+
+
+def _lock_counters(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> None:
+    """Lock in the order in which batches do: the lead, then its conversations."""
+    conn.execute(
+        "SELECT FROM leads WHERE tenant_id = %(tenant_id)s AND id = %(lead_id)s FOR NO KEY UPDATE",
+        {"tenant_id": tenant_id, "lead_id": lead_id},
+    )
+    conn.execute(
+        """
+        SELECT FROM conversations
+        WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
+        ORDER BY instance_id
+        FOR NO KEY UPDATE
+        """,
+        {"tenant_id": tenant_id, "lead_id": lead_id},
+    )
+
+
+def _sum_conversations(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> None:
+    conn.execute(
+        """
+        UPDATE leads l
+        SET message_count = m.message_count,
+          first_message_at = m.first_message_at,
+          last_message_at = m.last_message_at
+        FROM (
+          SELECT coalesce(sum(message_count), 0) AS message_count,
+            min(first_message_at) AS first_message_at, max(last_message_at) AS last_message_at
+          FROM conversations
+          WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
+        ) AS m
+        WHERE l.tenant_id = %(tenant_id)s AND l.id = %(lead_id)s
+        """,
+        {"tenant_id": tenant_id, "lead_id": lead_id},
+    )
+
+
+def insert_tickets(
+    conn: Connection[Any], tickets: Iterable[tuple[LeadKey, uuid.UUID]], *, opened_at: datetime
+) -> None:
+    rows = sorted(tickets)
+    conn.execute(
+        """
+        INSERT INTO tickets (tenant_id, id, lead_id, opened_at)
+        SELECT t.tenant_id, t.id, t.lead_id, %(opened_at)s
+        FROM unnest(%(tenants)b::int4[], %(ids)b::uuid[], %(leads)b::uuid[]) AS t (tenant_id, id, lead_id)
+        """,
+        {
+            "tenants": [tenant_id for (tenant_id, _), _ in rows],
+            "ids": [id for _, id in rows],
+            "leads": [lead_id for (_, lead_id), _ in rows],
+            "opened_at": opened_at,
+        },
+    )
+
+
+class LeadProfileRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: uuid.UUID
+    name: str | None
+    wa_id: str | None
+    user_id: str | None
+    username: str | None
+    last_message_at: datetime | None
+    instance_public_id: uuid.UUID | None
+    phone_number_id: str | None
+
+
+def find_lead_profile(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> LeadProfileRow | None:
+    with conn.cursor(row_factory=kwargs_row(LeadProfileRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT l.id, coalesce(l.saved_name, l.profile_name) AS name, l.wa_id, l.user_id, l.username,
+              l.last_message_at, i.public_id AS instance_public_id, i.phone_number_id
+            FROM leads l
+            LEFT JOIN LATERAL (
+              SELECT c.instance_id
+              FROM conversations c
+              WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id
+              ORDER BY c.last_message_at DESC NULLS LAST
+              LIMIT 1
+            ) AS last ON true
+            LEFT JOIN whatsapp_configs i ON i.tenant_id = l.tenant_id AND i.id = last.instance_id
+            WHERE l.tenant_id = %(tenant_id)s AND l.id = %(lead_id)s
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id},
+        ).fetchone()
+
+
+def update_lead_profile(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, profile: str) -> bool:
+    """Keep what enrichment found (a JSON object); False when there is no such lead."""
+    return (
+        conn.execute(
+            """
+            UPDATE leads SET profile = %(profile)s::jsonb
+            WHERE tenant_id = %(tenant_id)s AND id = %(lead_id)s
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id, "profile": profile},
+        ).rowcount
+        == 1
+    )
+
+
+def is_lead_visible(
+    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, instances: Sequence[uuid.UUID] | None
+) -> bool:
+    """Tell whether the lead is the tenant's and talked to one of these instances (None: any)."""
+    row = conn.execute(
+        """
+        SELECT 1
+        FROM leads l
+        WHERE l.tenant_id = %(tenant_id)s AND l.id = %(lead_id)s
+          AND (
+            %(instances)s::uuid[] IS NULL
+            OR EXISTS (
+              SELECT FROM conversations c
+              JOIN whatsapp_configs i ON i.tenant_id = c.tenant_id AND i.id = c.instance_id
+              WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id AND i.public_id = ANY(%(instances)s)
+            )
+          )
+        """,
+        {
+            "tenant_id": tenant_id,
+            "lead_id": lead_id,
+            "instances": list(instances) if instances is not None else None,
+        },
+    ).fetchone()
+    return row is not None
+
+
+def identifiers_of_lead(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> list[tuple[str, str]]:
+    return list(
+        conn.execute(
+            """
+            SELECT kind, value FROM lead_identifiers
+            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id},
+        )
+    )
+
+
+# Messages
+
+
+_MESSAGE_COLUMNS: Final[LiteralString] = """
+  tenant_id, instance_id, id, wamid, batch_id, sources, sent_at, type, body, content, context,
+  content_rank, direction, lead_id, sender, party_rank, status, errors, billing, pattern,
+  is_sync_initial, status_sent_at, status_delivered_at, status_read_at, status_played_at, status_failed_at
+"""
+_MESSAGE_RECORD: Final[LiteralString] = """
+  json_to_recordset(%(rows)s::json) AS r (
+    tenant_id int4, instance_id int4, id uuid, wamid text, batch_id uuid, sources int2,
+    sent_at timestamptz, type text, body text, content text, context text,
+    content_rank int2, direction int2, lead_id uuid, sender text, party_rank int2, status int2,
+    errors text, billing text, pattern text, is_sync_initial bool,
+    status_sent_at timestamptz, status_delivered_at timestamptz, status_read_at timestamptz,
+    status_played_at timestamptz, status_failed_at timestamptz
+  )
+"""
+
+
+def insert_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> set[LeadKey]:
+    """Insert those that are new and give their (tenant, id); what exists is left as it is."""
+    rows = conn.execute(
+        "INSERT INTO whatsapp_messages ("
+        + _MESSAGE_COLUMNS
+        + ") SELECT "
+        + _MESSAGE_COLUMNS
+        + " FROM "
+        + _MESSAGE_RECORD
+        + """
+        ORDER BY tenant_id, id
+        ON CONFLICT (tenant_id, id) DO NOTHING
+        RETURNING tenant_id, id
+        """,
+        {"rows": _json(messages)},
+        binary=True,
+    )
+    return set(rows)
+
+
+def lock_messages(conn: Connection[Any], keys: Sequence[LeadKey]) -> list[fold.Message]:
+    """Give these messages as they are and keep others from changing them until the transaction ends."""
+    columns = [name.strip() for name in _MESSAGE_COLUMNS.split(",")]
+    with conn.cursor(
+        row_factory=args_row(lambda *values: fold.Message(**dict(zip(columns, values, strict=True)))),
+        binary=True,
+    ) as cursor:
+        return cursor.execute(
+            "SELECT "
+            + _MESSAGE_COLUMNS
+            + """
+            FROM whatsapp_messages
+            WHERE (tenant_id, id) IN (SELECT * FROM unnest(%(tenants)b::int4[], %(ids)b::uuid[]))
+            ORDER BY tenant_id, id
+            FOR NO KEY UPDATE
+            """,
+            {"tenants": [key[0] for key in keys], "ids": [key[1] for key in keys]},
+        ).fetchall()
+
+
+def update_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> None:
+    """Write back merged rows. What identifies a message and where it first came from never change."""
+    conn.execute(
+        """
+        UPDATE whatsapp_messages m
+        SET sources = r.sources, sent_at = r.sent_at, type = r.type, body = r.body, content = r.content,
+          context = r.context, content_rank = r.content_rank, direction = r.direction, lead_id = r.lead_id,
+          sender = r.sender, party_rank = r.party_rank, status = r.status, errors = r.errors,
+          billing = r.billing, pattern = r.pattern, is_sync_initial = r.is_sync_initial,
+          status_sent_at = r.status_sent_at, status_delivered_at = r.status_delivered_at,
+          status_read_at = r.status_read_at, status_played_at = r.status_played_at,
+          status_failed_at = r.status_failed_at
+        FROM
+        """
+        + _MESSAGE_RECORD
+        + "WHERE m.tenant_id = r.tenant_id AND m.id = r.id",
+        {"rows": _json(messages)},
+    )
+
+
+# Sync logs
+
+
+class SyncLogRow(msgspec.Struct, frozen=True, kw_only=True):
+    tenant_id: int
+    id: uuid.UUID
+    lead_id: uuid.UUID | None
+    sync_type: str
+    status: str
+    step: str
+    percent: int
+    messages_imported: int
+    error_message: str | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+_SYNC_COLUMNS: Final[LiteralString] = """
+  tenant_id, id, lead_id, sync_type, status, step, percent, messages_imported, error_message,
+  created_at, started_at, completed_at
+"""
+
+
+class NewSync(NamedTuple):
+    tenant_id: int
+    id: uuid.UUID
+    lead_id: uuid.UUID
+    messages_imported: int
+
+
+def insert_initial_syncs(conn: Connection[Any], syncs: Sequence[NewSync]) -> None:
+    conn.execute(
+        """
+        INSERT INTO whatsapp_sync_logs (tenant_id, id, lead_id, messages_imported, sync_type, started_at)
+        SELECT s.tenant_id, s.id, s.lead_id, s.messages_imported, 'initial_contact', now()
+        FROM unnest(%(tenants)b::int4[], %(ids)b::uuid[], %(leads)b::uuid[], %(counts)b::int8[])
+          AS s (tenant_id, id, lead_id, messages_imported)
+        """,
+        {
+            "tenants": [sync.tenant_id for sync in syncs],
+            "ids": [sync.id for sync in syncs],
+            "leads": [sync.lead_id for sync in syncs],
+            "counts": [sync.messages_imported for sync in syncs],
+        },
+    )
+
+
+def insert_recovery(
+    conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, lead_id: uuid.UUID, requested_by: str
+) -> SyncLogRow | None:
+    """Note a manual recovery; None when one is pending or in progress already."""
+    with conn.cursor(row_factory=kwargs_row(SyncLogRow)) as cursor:
+        return cursor.execute(
+            """
+            INSERT INTO whatsapp_sync_logs (tenant_id, id, lead_id, sync_type, requested_by)
+            VALUES (%(tenant_id)s, %(id)s, %(lead_id)s, 'manual_recovery', %(requested_by)s)
+            ON CONFLICT (tenant_id, lead_id)
+              WHERE sync_type = 'manual_recovery' AND status IN ('pending', 'in_progress')
+              DO NOTHING
+            RETURNING
+            """
+            + _SYNC_COLUMNS,
+            {"tenant_id": tenant_id, "id": id, "lead_id": lead_id, "requested_by": requested_by},
+        ).fetchone()
+
+
+def find_running_recovery(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> SyncLogRow | None:
+    with conn.cursor(row_factory=kwargs_row(SyncLogRow)) as cursor:
+        return cursor.execute(
+            "SELECT"
+            + _SYNC_COLUMNS
+            + """
+            FROM whatsapp_sync_logs
+            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
+              AND sync_type = 'manual_recovery' AND status IN ('pending', 'in_progress')
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id},
+        ).fetchone()
+
+
+def find_sync(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> SyncLogRow | None:
+    with conn.cursor(row_factory=kwargs_row(SyncLogRow)) as cursor:
+        return cursor.execute(
+            "SELECT"
+            + _SYNC_COLUMNS
+            + "FROM whatsapp_sync_logs WHERE tenant_id = %(tenant_id)s AND id = %(id)s",
+            {"tenant_id": tenant_id, "id": id},
+        ).fetchone()
+
+
+def update_sync(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    id: uuid.UUID,
+    status: str,
+    step: str = "",
+    percent: int,
+    error_message: str | None = None,
+) -> None:
+    """Write how far a sync has come; its start and end are noted by its status."""
+    conn.execute(
+        """
+        UPDATE whatsapp_sync_logs
+        SET status = %(status)s, step = %(step)s, percent = %(percent)s,
+          error_message = %(error_message)s,
+          started_at = coalesce(started_at, now()),
+          completed_at = CASE WHEN %(status)s IN ('completed', 'failed') THEN now() END
+        WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+        """,
+        {
+            "tenant_id": tenant_id,
+            "id": id,
+            "status": status,
+            "step": step,
+            "percent": percent,
+            "error_message": error_message,
+        },
+    )
+
+
+def add_to_sync(
+    conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, percent: int, messages: int
+) -> None:
+    """Note progress, in the transaction that made it: `messages` more than were noted before."""
+    conn.execute(
+        """
+        UPDATE whatsapp_sync_logs
+        SET percent = greatest(percent, %(percent)s), messages_imported = messages_imported + %(messages)s
+        WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+        """,
+        {"tenant_id": tenant_id, "id": id, "percent": percent, "messages": messages},
+    )
+
+
+def note_sync_of_instances(
+    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, status: str, error: str | None
+) -> None:
+    """Note the outcome of a lead's recovery on the numbers it talked to."""
+    conn.execute(
+        """
+        UPDATE whatsapp_configs i
+        SET last_sync_at = now(), sync_status = %(status)s, sync_error = %(error)s
+        FROM conversations c
+        WHERE c.tenant_id = %(tenant_id)s AND c.lead_id = %(lead_id)s
+          AND i.tenant_id = c.tenant_id AND i.id = c.instance_id
+        """,
+        {"tenant_id": tenant_id, "lead_id": lead_id, "status": status, "error": error},
+    )
+
+
+# The outbox
+
+
+class OutboxRow(NamedTuple):
+    tenant_id: int
+    id: uuid.UUID
+    job: str
+    arguments: Mapping[str, str]
+
+
+def insert_outbox_rows(conn: Connection[Any], rows: Sequence[OutboxRow]) -> None:
+    conn.execute(
+        """
+        INSERT INTO outbox (tenant_id, id, job, arguments)
+        SELECT r.tenant_id, r.id, r.job, r.arguments
+        FROM json_to_recordset(%(rows)s::json) AS r (tenant_id int4, id uuid, job text, arguments jsonb)
+        ON CONFLICT (tenant_id, id) DO NOTHING
+        """,
+        {"rows": _json([row._asdict() for row in rows])},
+    )
+
+
+def claim_outbox_rows(conn: Connection[Any], *, lease: timedelta, count_max: int) -> list[OutboxRow]:
+    """Take what is due; each is due again after the lease, doubled with every attempt, up to an hour."""
+    with conn.cursor(row_factory=args_row(OutboxRow)) as cursor:
+        return cursor.execute(
+            """
+            UPDATE outbox o
+            SET attempts = least(o.attempts + 1, 1000),
+              due_at = now() + least(%(lease)s * 2 ^ least(o.attempts, 12), interval '1 hour')
+            FROM (
+              SELECT tenant_id, id
+              FROM outbox
+              WHERE due_at <= now()
+              ORDER BY due_at
+              LIMIT %(count_max)s
+              FOR UPDATE
+            ) AS due
+            WHERE o.tenant_id = due.tenant_id AND o.id = due.id
+            RETURNING o.tenant_id, o.id, o.job, o.arguments
+            """,
+            {"lease": lease, "count_max": count_max},
+        ).fetchall()
+
+
+def postpone_outbox_row(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, by: timedelta) -> None:
+    """Let nobody hand it over before `by` has passed: its job is still at work, or could not be handed over."""
+    conn.execute(
+        """
+        UPDATE outbox SET due_at = now() + %(by)s
+        WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+        """,
+        {"tenant_id": tenant_id, "id": id, "by": by},
+    )
+
+
+def delete_outbox_row(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> None:
+    """Its job has done its work."""
+    conn.execute(
+        "DELETE FROM outbox WHERE tenant_id = %(tenant_id)s AND id = %(id)s",
+        {"tenant_id": tenant_id, "id": id},
+    )
+
+
+def _json(rows: object) -> str:
+    return msgspec.json.encode(rows).decode()

@@ -1,0 +1,109 @@
+"""The sweeper: hands jobs to the queues, and applies webhooks whose number has been registered.
+
+It is woken after a commit that left something to do, and looks by itself for what a crash or an
+outage of Redis left behind.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+from psycopg_pool import ConnectionPool
+
+from capture_service import recovery, store
+from capture_service.ingest import Ingest
+from plumbing import errors, postgres
+from protos import jobs
+
+log = logging.getLogger(__name__)
+
+_OUTBOX_EVERY_S: Final = 1.0
+_UNROUTED_EVERY_S: Final = 10.0
+# A job that has not settled its row by then is handed over again.
+_LEASE: Final = timedelta(seconds=90)
+_RETRY_AFTER: Final = timedelta(seconds=2)
+_COUNT_MAX: Final = 100
+_TIMEOUT_S: Final = 10.0
+
+Enqueue = Callable[[jobs.Job, str, dict[str, str]], None]
+
+
+class Sweeper:
+    """One thread. `start` it once, `wake` it when there is something to do, `stop` it at the end."""
+
+    def __init__(self, pool: ConnectionPool[Any], ingest: Ingest, enqueue: Enqueue) -> None:
+        """`enqueue(job, job_id, arguments)` raises errors.Unavailable while Redis is away."""
+        self._pool = pool
+        self._ingest = ingest
+        self._enqueue = enqueue
+        self._awake = threading.Event()
+        self._is_stopping = threading.Event()
+        self._has_new_number = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There are new rows in the outbox."""
+        self._awake.set()
+
+    def number_registered(self) -> None:
+        """Webhooks may be waiting for a number that has just been registered."""
+        self._has_new_number.set()
+        self._awake.set()
+
+    def stop(self) -> None:
+        self._is_stopping.set()
+        self._awake.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        next_unrouted = 0.0
+        while not self._is_stopping.is_set():
+            self._awake.clear()
+            try:
+                self.hand_over()
+                if self._has_new_number.is_set() or time.monotonic() >= next_unrouted:
+                    self._has_new_number.clear()
+                    next_unrouted = time.monotonic() + _UNROUTED_EVERY_S
+                    self.apply_unrouted()
+            except errors.RecadoError as error:
+                log.warning("sweep_postponed", extra={"reason": error.reason})
+            except Exception:
+                log.exception("sweep_failed")
+            self._awake.wait(_OUTBOX_EVERY_S)
+
+    def hand_over(self) -> None:
+        """Hand every due row of the outbox to its queue."""
+        while not self._is_stopping.is_set():
+            rows = postgres.run_transaction(
+                self._pool,
+                lambda conn: store.claim_outbox_rows(conn, lease=_LEASE, count_max=_COUNT_MAX),
+                timeout_s=_TIMEOUT_S,
+            )
+            for number, row in enumerate(rows):
+                try:
+                    self._enqueue(jobs.JOBS[row.job], str(row.id), dict(row.arguments))
+                except errors.Unavailable:
+                    self._postpone(rows[number:])
+                    return
+            if len(rows) < _COUNT_MAX:
+                return
+
+    def apply_unrouted(self) -> None:
+        tenants = postgres.run_read(self._pool, store.tenants_awaited, timeout_s=_TIMEOUT_S)
+        for tenant in tenants:
+            recovery.apply_unrouted(self._ingest, self._pool, tenant)
+
+    def _postpone(self, rows: list[store.OutboxRow]) -> None:
+        """Redis is away: try these again soon, without counting it against them."""
+
+        def work(conn: Any) -> None:
+            for row in rows:
+                store.postpone_outbox_row(conn, tenant_id=row.tenant_id, id=row.id, by=_RETRY_AFTER)
+
+        postgres.run_transaction(self._pool, work, timeout_s=_TIMEOUT_S)
