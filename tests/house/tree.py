@@ -21,7 +21,7 @@ _LEFT_BY_TOOLS: Final = {".venv", "__pycache__", "build", "dist"}
 def tracked_files() -> list[Path]:
     """List the files of the repository; in an unpacked archive, where git knows nothing, all but caches."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607 - whichever git
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
         capture_output=True,
         check=False,
