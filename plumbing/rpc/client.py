@@ -6,9 +6,7 @@ from typing import Any, Final
 
 import grpc
 
-from plumbing.rpc import status
-from plumbing.rpc.server import MESSAGE_BYTES_MAX
-
+from plumbing.rpc import MESSAGE_BYTES_MAX, status
 
 _SERVICE_CONFIG: Final = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 _OPTIONS: Final = [
@@ -28,7 +26,7 @@ _OPTIONS: Final = [
 
 def prepare_gevent() -> None:
     """Let gRPC work under gevent's monkey patching; call it in the worker, before any channel."""
-    from grpc.experimental import gevent  # noqa: PLC0415 - only where gevent is in use
+    from grpc.experimental import gevent
 
     gevent.init_gevent()
 

@@ -1,12 +1,14 @@
 """What every call passes through: metrics, the caller's token, and the rendering of errors."""
 
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import grpc
+import structlog
 from prometheus_client import Counter, Histogram
 
 from plumbing import errors, tokens
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 _OPEN_SERVICES: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 # A call without a deadline could hold a thread for ever.
 _DEADLINE_MAX_S: Final = 3600.0
+# The id comes from outside and goes into the logs.
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 _seconds: Final = Histogram(
     "recado_rpc_seconds",
@@ -27,38 +31,42 @@ _seconds: Final = Histogram(
 )
 _answered: Final = Counter("recado_rpc_calls_total", "Calls answered", ["method", "code"])
 
-Handler = Callable[[Any, grpc.ServicerContext], Any]
+Behaviour = Callable[[Any, grpc.ServicerContext], Any]
 
 
-class ServerInterceptor(grpc.ServerInterceptor[Any, Any]):
+class ServerInterceptor(grpc.ServerInterceptor):
     def __init__(self, verifier: tokens.Verifier) -> None:
         self._verifier = verifier
+        self._wrapped: dict[str, Any] = {}
 
-    def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        handler: Any = continuation(handler_call_details)
+    def intercept_service(self, continuation: Callable[..., Any], handler_call_details: Any) -> Any:
         method: str = handler_call_details.method
-        if handler is None or method.startswith(_OPEN_SERVICES):
-            return handler
-        name = method.rpartition("/")[2]
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = continuation(handler_call_details)
+            # Unknown methods are not remembered: strangers could name any number of them.
+            if handler is None or method.startswith(_OPEN_SERVICES):
+                return handler
+            wrapped = self._wrapped[method] = self._wrap(handler, method)
+        return wrapped
+
+    def _wrap(self, handler: Any, method: str) -> Any:
+        assert not handler.request_streaming, "the contracts have no streams from the caller"
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
-                self._streaming(handler.unary_stream, name),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(handler.unary_unary, name),
+            behaviour = self._streaming(handler.unary_stream, method)
+            make = grpc.unary_stream_rpc_method_handler
+        else:
+            behaviour = self._unary(handler.unary_unary, method)
+            make = grpc.unary_unary_rpc_method_handler
+        return make(
+            behaviour,
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
 
-    def _unary(self, behaviour: Handler, name: str) -> Handler:
-        seconds = _seconds.labels(name)
-        answered = _answered.labels(name, "OK")
+    def _unary(self, behaviour: Behaviour, method: str) -> Behaviour:
+        seconds = _seconds.labels(method)
+        answered = _answered.labels(method, "OK")
 
         def serve(request: Any, context: grpc.ServicerContext) -> Any:
             started = time.perf_counter()
@@ -66,7 +74,7 @@ class ServerInterceptor(grpc.ServerInterceptor[Any, Any]):
                 self._enter(context)
                 response = behaviour(request, context)
             except Exception as error:
-                _refuse(context, error, name)
+                _refuse(context, error, method)
             else:
                 answered.inc()
                 return response
@@ -75,38 +83,46 @@ class ServerInterceptor(grpc.ServerInterceptor[Any, Any]):
 
         return serve
 
-    def _streaming(self, behaviour: Handler, name: str) -> Handler:
+    def _streaming(self, behaviour: Behaviour, method: str) -> Callable[..., Iterator[Any]]:
+        """Wrap a stream. Its duration says more about its reader than about us and is not measured."""
+        ended = {code: _answered.labels(method, code) for code in ("OK", "CANCELLED")}
+
         def serve(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
             try:
                 self._enter(context)
                 yield from behaviour(request, context)
+            except GeneratorExit:  # the reader went away
+                ended["CANCELLED"].inc()
+                raise
             except Exception as error:
-                _refuse(context, error, name)
+                _refuse(context, error, method)
             else:
-                _answered.labels(name, "OK").inc()
+                ended["OK"].inc()
 
         return serve
 
     def _enter(self, context: grpc.ServicerContext) -> None:
-        metadata = {key: value for key, value in context.invocation_metadata()}
-        scheme, _, token = str(metadata.get("authorization", "")).partition(" ")
+        metadata = {key: str(value) for key, value in context.invocation_metadata()}
+        request_id = metadata.get("x-request-id", "")
+        if not _REQUEST_ID.fullmatch(request_id):
+            request_id = str(uuid.uuid4())
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        scheme, _, token = metadata.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise errors.Unauthenticated("a bearer token is needed")
         caller = self._verifier.verify(token)
-        request_id = str(metadata.get("x-request-id") or uuid.uuid4())
 
         def remaining_s() -> float:
-            left = context.time_remaining()
+            # None without a deadline, which the type stubs deny.
+            left: float | None = context.time_remaining()
             return _DEADLINE_MAX_S if left is None else min(left, _DEADLINE_MAX_S)
 
         calls.enter(calls.Call(caller, request_id, remaining_s))
 
 
-def _refuse(context: grpc.ServicerContext, error: Exception, name: str) -> None:
-    if not context.is_active() and not isinstance(error, errors.RecadoError):
-        raise error
+def _refuse(context: grpc.ServicerContext, error: Exception, method: str) -> NoReturn:
     if not isinstance(error, errors.RecadoError):
-        log.error("rpc_failed", exc_info=error, extra={"method": name})
+        log.error("rpc_failed", exc_info=error, extra={"method": method})
         error = errors.Internal("internal error")
-    _answered.labels(name, error.grpc_code.name).inc()
+    _answered.labels(method, error.grpc_code.name).inc()
     context.abort_with_status(status.to_status(error))

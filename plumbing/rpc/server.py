@@ -5,18 +5,18 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent import futures
-from typing import Any, Final
+from typing import Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from plumbing import tokens
+from plumbing.rpc import MESSAGE_BYTES_MAX
 from plumbing.rpc.interceptors import ServerInterceptor
 
 log = logging.getLogger(__name__)
 
-MESSAGE_BYTES_MAX: Final = 40 * 1024 * 1024
 _READY_EVERY_S: Final = 2.0
 _GRACE_S: Final = 5.0
 
@@ -54,7 +54,9 @@ class Server:
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         register(self._server)
-        reflection.enable_server_reflection((*full_names, reflection.SERVICE_NAME, health.SERVICE_NAME), self._server)
+        reflection.enable_server_reflection(
+            (*full_names, reflection.SERVICE_NAME, health.SERVICE_NAME), self._server
+        )
         host = address.rpartition(":")[0]
         self.address = f"{host}:{self._server.add_insecure_port(address)}"
 
