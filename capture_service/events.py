@@ -101,8 +101,12 @@ def normalise(batch: Batch, field: str, value: Object, path: str) -> Iterator[It
     from_history = field == "history"
     inbound = fold.HISTORY_MEDIA if from_history else fold.WEBHOOK
     echoed = fold.HISTORY_MEDIA if from_history else fold.ECHO
-    yield from _each(value, "messages", path, lambda item, at: _inbound(batch, people, item, at, source=inbound))
-    yield from _each(value, "message_echoes", path, lambda item, at: _echo(batch, people, item, at, source=echoed))
+    yield from _each(
+        value, "messages", path, lambda item, at: _inbound(batch, people, item, at, source=inbound)
+    )
+    yield from _each(
+        value, "message_echoes", path, lambda item, at: _echo(batch, people, item, at, source=echoed)
+    )
     yield from _each(value, "statuses", path, lambda item, at: _status(batch, people, item, at))
     yield from _each(value, "calls", path, lambda item, at: _call(batch, people, item, at))
     if "history" in value:
@@ -129,7 +133,7 @@ def _each(holder: Object, key: str, path: str, read: _Reader) -> Iterator[Item]:
             yield Fault(at, "nested too deeply")
         except Exception as error:
             # A bug of ours must not cost the items beside this one; the ledger keeps it for a replay.
-            log.exception("item_not_understood", extra={"batch_id": str(batch.id), "path": at})
+            log.exception("item_not_understood", extra={"path": at})
             yield Fault(at, f"not understood: {type(error).__name__}")
 
 

@@ -124,10 +124,7 @@ class Ingest:
 
         def work(conn: Connection[Any]) -> tuple[list[store.KeptWebhook], Outcome]:
             kept = choose(conn)
-            reads = [
-                read(Webhook(row.id, row.received_at, row.opened(), row.tenant_id))
-                for row in kept
-            ]
+            reads = [read(Webhook(row.id, row.received_at, row.opened(), row.tenant_id)) for row in kept]
             outcome = Outcome()
             try:
                 with conn.transaction():
@@ -209,11 +206,15 @@ class Ingest:
         trial: Callable[[list[Event]], None] | None = None,
         refused: Mapping[str, str] | None = None,
     ) -> None:
-        routes = self._routes.find(conn, {change.route for r in reads for change in r.changes if change.route})
+        routes = self._routes.find(
+            conn, {change.route for r in reads for change in r.changes if change.route}
+        )
         found: list[Event] = []
         for webhook in reads:
             parts = _parts(webhook, routes)
-            events_of: dict[int, list[Event]] = {part.tenant_id: _events(webhook, part, routes) for part in parts}
+            events_of: dict[int, list[Event]] = {
+                part.tenant_id: _events(webhook, part, routes) for part in parts
+            }
             if trial and refused is not None:
                 for part in parts:
                     trial(events_of[part.tenant_id])
@@ -293,9 +294,7 @@ class _RouteCache:
     ) -> dict[store.RouteKey, store.Route]:
         now = time.monotonic()
         with self._lock:
-            found = {
-                key: known[0] for key in keys if (known := self._routes.get(key)) and known[1] > now
-            }
+            found = {key: known[0] for key in keys if (known := self._routes.get(key)) and known[1] > now}
         missing = keys - found.keys()
         if missing:
             fresh = store.find_routes(conn, missing)

@@ -140,7 +140,12 @@ def run_sync(
 
 
 def _replay_lead(
-    ingest: Ingest, pool: ConnectionPool[Any], sync: store.SyncLogRow, needles: list[bytes], *, before: datetime
+    ingest: Ingest,
+    pool: ConnectionPool[Any],
+    sync: store.SyncLogRow,
+    needles: list[bytes],
+    *,
+    before: datetime,
 ) -> None:
     scope = store.LedgerFilter(tenant_id=sync.tenant_id, to_time=before)
     total = postgres.run_read(pool, lambda c: store.count_ledger_rows(c, scope), timeout_s=_CHUNK_TIMEOUT_S)

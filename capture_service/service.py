@@ -58,7 +58,10 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         if len(request.webhooks) > WEBHOOKS_PER_REQUEST_MAX:
             raise _invalid("webhooks", f"must be at most {WEBHOOKS_PER_REQUEST_MAX}")
         bodies = [
-            (webhook.body, webhook.received_at.ToDatetime(UTC) if webhook.HasField("received_at") else self._clock())
+            (
+                webhook.body,
+                webhook.received_at.ToDatetime(UTC) if webhook.HasField("received_at") else self._clock(),
+            )
             for webhook in request.webhooks
         ]
         verdicts = self._ingest.accept(bodies, timeout_s=_remaining_s()) if bodies else []
@@ -80,7 +83,10 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         ]
         if len(request.name) > 200:
             faults.append(FieldFault("name", "must be at most 200 characters"))
-        if any("\0" in text for text in (request.waba_id, request.phone_number_id, request.display_phone_number, request.name)):
+        if any(
+            "\0" in text
+            for text in (request.waba_id, request.phone_number_id, request.display_phone_number, request.name)
+        ):
             faults.append(FieldFault("name", "must not contain U+0000"))
         if faults:
             raise errors.InvalidArgument("the instance is not described rightly", fields=tuple(faults))
@@ -150,7 +156,11 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         def work(conn: Connection[Any]) -> store.SyncLogRow:
             tenant_id = self._tenant_of_lead(conn, lead_id)
             sync = store.insert_recovery(
-                conn, tenant_id=tenant_id, id=ids.uuid7(self._clock()), lead_id=lead_id, requested_by=caller.subject
+                conn,
+                tenant_id=tenant_id,
+                id=ids.uuid7(self._clock()),
+                lead_id=lead_id,
+                requested_by=caller.subject,
             )
             if sync is None:
                 running = store.find_running_recovery(conn, tenant_id=tenant_id, lead_id=lead_id)
@@ -221,7 +231,9 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
                     received_at=_timestamp(row.received_at),
                     attempts=row.attempts,
                     body_bytes=row.body_bytes,
-                    faults=[pb.ItemFault(path=fault.path, reason=fault.reason) for fault in _faults(row.error)],
+                    faults=[
+                        pb.ItemFault(path=fault.path, reason=fault.reason) for fault in _faults(row.error)
+                    ],
                 )
                 for row in page
             ],
@@ -270,7 +282,9 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         lead_id = _uuid("lead_id", request.lead_id)
         return _profile(
             postgres.run_read(
-                self._pool, lambda conn: _lead_profile(conn, request.tenant, lead_id), timeout_s=_remaining_s()
+                self._pool,
+                lambda conn: _lead_profile(conn, request.tenant, lead_id),
+                timeout_s=_remaining_s(),
             )
         )
 
@@ -321,7 +335,9 @@ def register(server: grpc.Server, servicer: CaptureServicer) -> None:
 
 def _lead_profile(conn: Connection[Any], tenant: str, lead_id: uuid.UUID) -> store.LeadProfileRow:
     tenant_id = store.find_tenant(conn, tenant)
-    row = store.find_lead_profile(conn, tenant_id=tenant_id, lead_id=lead_id) if tenant_id is not None else None
+    row = (
+        store.find_lead_profile(conn, tenant_id=tenant_id, lead_id=lead_id) if tenant_id is not None else None
+    )
     if row is None:
         raise errors.NotFound("no such lead")
     return row

@@ -83,13 +83,11 @@ def find_tenant(conn: Connection[Any], name: str) -> int | None:
 
 def tenant_names(conn: Connection[Any], ids: Collection[int]) -> dict[int, str]:
     rows = conn.execute("SELECT id, name FROM tenants WHERE id = ANY(%(ids)s)", {"ids": list(ids)})
-    return {id: name for id, name in rows}
+    return dict(rows)
 
 
 def insert_tenant(conn: Connection[Any], name: str) -> None:
-    conn.execute(
-        "INSERT INTO tenants (name) VALUES (%(name)s) ON CONFLICT (name) DO NOTHING", {"name": name}
-    )
+    conn.execute("INSERT INTO tenants (name) VALUES (%(name)s) ON CONFLICT (name) DO NOTHING", {"name": name})
 
 
 class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,7 +280,8 @@ def _matching(rows: LedgerFilter) -> LiteralString:
 def count_ledger_rows(conn: Connection[Any], rows: LedgerFilter) -> int:
     with conn.cursor(row_factory=scalar_row) as cursor:
         found = cursor.execute(
-            "SELECT count(*) FROM whatsapp_webhook_logs WHERE " + _matching(rows), msgspec.structs.asdict(rows)
+            "SELECT count(*) FROM whatsapp_webhook_logs WHERE " + _matching(rows),
+            msgspec.structs.asdict(rows),
         ).fetchone()
     return found or 0
 
@@ -331,7 +330,7 @@ class FailureRow(msgspec.Struct, frozen=True, kw_only=True):
 def list_failures(
     conn: Connection[Any], *, tenant_id: int, before: uuid.UUID | None, count_max: int
 ) -> list[FailureRow]:
-    """List webhooks with items that could not be applied, newest first, and those too broken to have an owner."""
+    """List webhooks with items not applied, newest first; also those too broken to have an owner."""
     with conn.cursor(row_factory=kwargs_row(FailureRow)) as cursor:
         return cursor.execute(
             """
@@ -689,7 +688,9 @@ def is_lead_visible(
     return row is not None
 
 
-def identifiers_of_lead(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> list[tuple[str, str]]:
+def identifiers_of_lead(
+    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID
+) -> list[tuple[str, str]]:
     return list(
         conn.execute(
             """
@@ -903,9 +904,7 @@ def update_sync(
     )
 
 
-def add_to_sync(
-    conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, percent: int, messages: int
-) -> None:
+def add_to_sync(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, percent: int, messages: int) -> None:
     """Note progress, in the transaction that made it: `messages` more than were noted before."""
     conn.execute(
         """
@@ -979,7 +978,7 @@ def claim_outbox_rows(conn: Connection[Any], *, lease: timedelta, count_max: int
 
 
 def postpone_outbox_row(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, by: timedelta) -> None:
-    """Let nobody hand it over before `by` has passed: its job is still at work, or could not be handed over."""
+    """Let nobody hand it over before `by` has passed: its job is at work, or Redis is away."""
     conn.execute(
         """
         UPDATE outbox SET due_at = now() + %(by)s

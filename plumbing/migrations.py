@@ -79,7 +79,8 @@ def apply(dsn: str, packages: Sequence[str]) -> list[str]:
                 if migration.version in applied:
                     if applied[migration.version] != migration.sha256:
                         raise MigrationError(
-                            f"{package} {migration.version:04} {migration.name} was changed after it was applied"
+                            f"{package} {migration.version:04} {migration.name} was changed after it was"
+                            " applied"
                         )
                     continue
                 with conn.transaction():
@@ -96,7 +97,9 @@ def apply(dsn: str, packages: Sequence[str]) -> list[str]:
 
 
 def check(pool: ConnectionPool[Connection[Any]], package: str) -> None:
-    """Raise SchemaTooOld when the database lacks a migration of this package, MigrationError when one differs.
+    """Raise SchemaTooOld when the database lacks a migration of this package.
+
+    Raises MigrationError when an applied one differs from the code's.
 
     A newer schema is fine: releases expand first and contract later.
     """
@@ -117,4 +120,4 @@ def check(pool: ConnectionPool[Connection[Any]], package: str) -> None:
 
 def _applied(conn: Connection[Any], package: str) -> dict[int, str]:
     rows = conn.execute("SELECT version, sha256 FROM recado_migrations WHERE package = %s", (package,))
-    return {version: sha256 for version, sha256 in rows}
+    return dict(rows)

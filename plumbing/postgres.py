@@ -120,9 +120,7 @@ def _run(
             return _attempt(pool, work, begin, deadline)
         except (*_LOST, Retry) as error:
             if attempt == attempts:
-                raise errors.Unavailable(
-                    "the transaction lost against others", retry_after_s=1
-                ) from error
+                raise errors.Unavailable("the transaction lost against others", retry_after_s=1) from error
             time.sleep(random.uniform(0, _RETRY_DELAY_MAX_S * attempt))  # noqa: S311 - not a secret
         except _StaleConnection as error:
             # The server closed it while it lay in the pool, perhaps all of them; nothing has been done yet.

@@ -83,7 +83,7 @@ class Environment:
             return at_least
         return value
 
-    def flag(self, name: str, default: bool) -> bool:  # noqa: FBT001
+    def flag(self, name: str, default: bool) -> bool:
         text = self._environ.get(name, "").lower()
         if not text:
             return default

@@ -52,7 +52,7 @@ def serve_metrics(port: int, *, host: str = "127.0.0.1") -> None:
 
 
 def serve_metrics_of_workers(port: int, *, host: str = "127.0.0.1") -> None:
-    """Serve /metrics summed over worker processes, from the directory in PROMETHEUS_MULTIPROC_DIR; 0 is off."""
+    """Serve /metrics summed over worker processes, from PROMETHEUS_MULTIPROC_DIR's folder; 0 is off."""
     if port:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)

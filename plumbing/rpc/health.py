@@ -5,15 +5,17 @@ import sys
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from plumbing.rpc import client
+
 
 def is_serving(address: str, *, timeout_s: float) -> bool:
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+    with client.open_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         try:
             response = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
         except grpc.RpcError:
             return False
-        return response.status == health_pb2.HealthCheckResponse.SERVING
+    return response.status == health_pb2.HealthCheckResponse.SERVING
 
 
 if __name__ == "__main__":

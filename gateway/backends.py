@@ -1,0 +1,29 @@
+"""The services behind the gateway."""
+
+from typing import Any, Final
+
+import flask
+
+from plumbing import tokens
+from plumbing.rpc import client
+from protos import capture_pb2_grpc, history_pb2_grpc
+
+TIMEOUT_S: Final = 5.0
+
+
+class Backends:
+    """Made in each worker, after the fork: no channel survives one."""
+
+    def __init__(self, *, capture_address: str, history_address: str, auth_secret: str) -> None:
+        self.capture: Any = capture_pb2_grpc.CaptureServiceStub(client.open_channel(capture_address))
+        self.history: Any = history_pb2_grpc.HistoryServiceStub(client.open_channel(history_address))
+        self.verifier = tokens.Verifier(auth_secret)
+        self.own_token = tokens.OwnToken(auth_secret, subject="gateway")
+
+    def call(self, method: Any, request: Any, *, token: str, timeout_s: float = TIMEOUT_S) -> Any:
+        """Call in the name of this request's caller. Raises plumbing.errors."""
+        return client.call(method, request, token=token, timeout_s=timeout_s, request_id=flask.g.request_id)
+
+
+def of(app: flask.Flask) -> Backends:
+    return app.extensions["backends"]

@@ -1,0 +1,152 @@
+"""What the REST API answers: protobuf messages as the JSON of the contract."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import flask
+import msgspec
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from protos import capture_pb2, history_pb2
+
+_DIRECTIONS = {history_pb2.INBOUND: "INBOUND", history_pb2.OUTBOUND: "OUTBOUND"}
+_encoder = msgspec.json.Encoder()
+
+
+def answer(value: Any, status: int = 200) -> flask.Response:
+    return flask.Response(_encoder.encode(value), status, mimetype="application/json")
+
+
+def moment(holder: Any, name: str) -> str | None:
+    """Write a timestamp field in RFC 3339, UTC; None when it is not set."""
+    return _written(getattr(holder, name)) if holder.HasField(name) else None
+
+
+def _written(stamp: Timestamp) -> str:
+    if stamp.nanos:
+        return stamp.ToJsonString()
+    return datetime.fromtimestamp(stamp.seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def number(digits: str) -> str | None:
+    return f"+{digits.removeprefix('+')}" if digits else None
+
+
+def message(found: history_pb2.Message) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "id": found.id,
+        "wamid": found.wamid,
+        "type": found.type or "unknown",
+        "body": found.body or None,
+        "mediaUrl": found.media_url or None,
+        "direction": _DIRECTIONS[found.direction],
+        "timestamp": _written(found.sent_at),
+        "status": found.status,
+        "from": {
+            "name": found.sender.name or None,
+            "number": number(found.sender.number),
+            "userId": found.sender.user_id or None,
+        },
+        "timeline": {
+            "sentAt": moment(found.timeline, "sent_at"),
+            "deliveredAt": moment(found.timeline, "delivered_at"),
+            "readAt": moment(found.timeline, "read_at"),
+            "playedAt": moment(found.timeline, "played_at"),
+            "failedAt": moment(found.timeline, "failed_at"),
+        },
+        "instanceId": found.instance_id,
+        "batchId": found.batch_id,
+        "batchReceivedAt": moment(found, "batch_received_at"),
+        "isSyncInitial": found.is_sync_initial,
+        "syncSource": found.sync_source,
+        "pattern": found.pattern or None,
+    }
+    if found.context_json:
+        told = msgspec.json.decode(found.context_json, type=dict[str, Any])
+        told.pop("id", None)
+        shown["context"] = {
+            "messageId": found.reply_to_id or None,
+            "wamid": found.reply_to_wamid or None,
+            **told,
+        }
+    for name, document in (
+        ("content", found.content_json),
+        ("errors", found.errors_json),
+        ("billing", found.billing_json),
+    ):
+        if document:
+            shown[name] = msgspec.Raw(document.encode())
+    return shown
+
+
+def lead(found: history_pb2.Lead) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "kind": found.kind,
+        "name": found.name or None,
+        "number": number(found.number),
+        "waId": found.wa_id or None,
+        "userId": found.user_id or None,
+        "username": found.username or None,
+        "profilePicUrl": found.profile_picture_url or None,
+        "verified": found.is_verified if found.HasField("is_verified") else None,
+        "status": found.status or None,
+        "firstMessageAt": moment(found, "first_message_at"),
+        "lastMessageAt": moment(found, "last_message_at"),
+        "messageCount": found.message_count,
+        "createdAt": moment(found, "created_at"),
+        "conversations": [
+            {
+                "id": conversation.id,
+                "instanceId": conversation.instance_id,
+                "firstMessageAt": moment(conversation, "first_message_at"),
+                "lastMessageAt": moment(conversation, "last_message_at"),
+                "messageCount": conversation.message_count,
+            }
+            for conversation in found.conversations
+        ],
+    }
+
+
+def sync(found: capture_pb2.SyncLog) -> dict[str, Any]:
+    return {
+        "syncId": found.id,
+        "leadId": found.lead_id or None,
+        "syncType": found.sync_type,
+        "status": found.status,
+        "step": found.step or None,
+        "percent": found.percent,
+        "messagesImported": found.messages_imported,
+        "errorMessage": found.error_message or None,
+        "createdAt": moment(found, "created_at"),
+        "startedAt": moment(found, "started_at"),
+        "completedAt": moment(found, "completed_at"),
+    }
+
+
+def instance(found: capture_pb2.Instance) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "wabaId": found.waba_id,
+        "phoneNumberId": found.phone_number_id,
+        "displayPhoneNumber": found.display_phone_number,
+        "name": found.name or None,
+        "webhookActivatedAt": moment(found, "webhook_activated_at"),
+        "lastSyncAt": moment(found, "last_sync_at"),
+        "syncStatus": found.sync_status,
+        "syncError": found.sync_error or None,
+    }
+
+
+def failure(found: capture_pb2.WebhookFailure) -> dict[str, Any]:
+    return {
+        "batchId": found.batch_id,
+        "receivedAt": moment(found, "received_at"),
+        "attempts": found.attempts,
+        "bodyBytes": found.body_bytes,
+        "faults": [{"path": fault.path, "reason": fault.reason} for fault in found.faults],
+    }
+
+
+def pagination(cursor: str, total: int) -> dict[str, Any]:
+    return {"cursor": cursor or None, "hasMore": bool(cursor), "total": total}

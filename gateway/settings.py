@@ -1,0 +1,40 @@
+"""What the gateway reads from its environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from plumbing import settings
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    host: str
+    port: int
+    workers: int
+    metrics_port: int
+    app_secrets: tuple[bytes, ...]
+    verify_token: str
+    auth_secret: str
+    capture_address: str
+    history_address: str
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Raises settings.SettingsError listing every fault at once."""
+    with settings.read(environ) as env:
+        app_secrets = env.secret("RECADO_META_APP_SECRET")
+        found = Settings(
+            host=env.text("RECADO_HOST", "127.0.0.1"),
+            port=env.integer("RECADO_PORT", 8080, at_least=1, at_most=65535),
+            workers=env.integer("RECADO_GATEWAY_WORKERS", 2, at_least=1, at_most=64),
+            metrics_port=env.integer("RECADO_METRICS_PORT", 0, at_least=0, at_most=65535),
+            # Two while the secret is being rotated.
+            app_secrets=tuple(part.strip().encode() for part in app_secrets.split(",") if part.strip()),
+            verify_token=env.secret("RECADO_META_VERIFY_TOKEN"),
+            auth_secret=env.secret("RECADO_AUTH_SECRET"),
+            capture_address=env.address("RECADO_CAPTURE_ADDRESS"),
+            history_address=env.address("RECADO_HISTORY_ADDRESS"),
+        )
+        if app_secrets and not found.app_secrets:
+            env.faults.append("RECADO_META_APP_SECRET holds no secret")
+    return found

@@ -1,0 +1,29 @@
+"""What the history service reads from its environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from plumbing import settings
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    database_url: str
+    auth_secret: str
+    listen: str
+    metrics_port: int
+    rpc_workers: int
+    pool_size: int
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Raises settings.SettingsError listing every fault at once."""
+    with settings.read(environ) as env:
+        return Settings(
+            database_url=env.secret("RECADO_DATABASE_URL"),
+            auth_secret=env.secret("RECADO_AUTH_SECRET"),
+            listen=env.address("RECADO_LISTEN", "127.0.0.1:50053"),
+            metrics_port=env.integer("RECADO_METRICS_PORT", 0, at_least=0, at_most=65535),
+            rpc_workers=env.integer("RECADO_RPC_WORKERS", 16, at_least=2, at_most=256),
+            pool_size=env.integer("RECADO_POOL_SIZE", 8, at_least=2, at_most=100),
+        )
