@@ -14,8 +14,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 
-PATIENCE_S = 10.0
+PATIENCE_S = 5.0
 
 
 def main() -> None:
@@ -34,43 +35,39 @@ def main() -> None:
 def end(groups: dict[int, int]) -> None:
     """Ask every group's leader to stop, wait a little, then kill what is left."""
     for leader, number in groups.items():
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(leader, number)
+        send(os.kill, leader, number)
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and any(is_running(leader) for leader in groups):
         time.sleep(0.05)
-    for leader in groups:
-        # PostgreSQL's children are not in its group; on SIGQUIT it ends them itself, at once.
-        if groups[leader] == signal.SIGINT and is_running(leader):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(leader, signal.SIGQUIT)
+    for leader, number in groups.items():
+        # PostgreSQL's children are not in its group: on SIGQUIT it ends them itself, at once.
+        if number == signal.SIGINT and is_running(leader):
+            send(os.kill, leader, signal.SIGQUIT)
             time.sleep(2.0)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(leader, signal.SIGKILL)
+        send(os.killpg, leader, signal.SIGKILL)
 
 
-def is_running(group: int) -> bool:
-    """Tell whether a process of this group runs; one that nobody has buried yet does not count."""
+def send(how: Callable[[int, int], None], pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        how(pid, number)
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether this process runs; one that has ended and that nobody has buried yet does not."""
     try:
-        os.killpg(group, 0)
+        os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
     try:
-        entries = [entry for entry in os.listdir("/proc") if entry.isdigit()]
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            # The name, in parentheses, may hold anything; the state comes after it.
+            return file.read().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except FileNotFoundError:
+        return not os.path.exists("/proc/self")  # without a /proc the signal's word counts
     except OSError:
         return True
-    for entry in entries:
-        try:
-            with open(f"/proc/{entry}/stat", encoding="utf-8", errors="replace") as file:
-                # The name, in parentheses, may hold anything; after it: state, parent, group.
-                state, _, its_group = file.read().rpartition(")")[2].split()[:3]
-        except OSError:
-            continue
-        if int(its_group) == group and state not in "ZX":
-            return True
-    return False
 
 
 if __name__ == "__main__":

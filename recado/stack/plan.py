@@ -34,11 +34,10 @@ _SECRETS: Final[dict[str, tuple[str, ...]]] = {
     "worker": ("RECADO_AUTH_SECRET", "RECADO_REDIS_URL"),
     "gateway": (
         "RECADO_AUTH_SECRET",
-        "RECADO_REDIS_URL",
         "RECADO_META_APP_SECRET",
         "RECADO_META_VERIFY_TOKEN",
     ),
-    "sandbox": ("RECADO_AUTH_SECRET", "RECADO_META_APP_SECRET", "RECADO_META_VERIFY_TOKEN"),
+    "sandbox": ("RECADO_AUTH_SECRET", "RECADO_META_APP_SECRET"),
 }
 _DATABASE_PORT: Final = 5432  # names a socket in the data folder, so two stacks may share it
 

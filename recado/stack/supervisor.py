@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -74,7 +73,7 @@ class Supervisor:
     inherited: Sequence[int] = ()
     """File descriptors that the guardian keeps open until everything has ended."""
     _watched: dict[str, _Watched] = field(default_factory=dict[str, _Watched])
-    _stop: threading.Event = field(default_factory=threading.Event)
+    # A plain number: a handler that sets a threading.Event can meet its own thread inside the event's lock.
     _signals: int = 0
     _guardian: subprocess.Popen[bytes] | None = None
 
@@ -109,7 +108,7 @@ class Supervisor:
 
     def check(self) -> None:
         """Raise StackError when a process has died, StopRequested when a signal came; while starting."""
-        if self._stop.is_set():
+        if self._signals:
             raise StopRequested
         for watched in self._watched.values():
             if watched.child.exit_code() is not None:
@@ -179,7 +178,7 @@ class Supervisor:
                     f"{child.name} did not become healthy within {child.program.start_timeout_s:g} s\n"
                     + quote_log(child)
                 )
-            self._stop.wait(0.03)
+            time.sleep(0.03)
         self.check()
 
     def _launch(self, program: Program) -> Child:
@@ -189,7 +188,8 @@ class Supervisor:
 
     def _watch(self) -> None:
         logs_seen_s = time.monotonic()
-        while not self._stop.wait(TICK_S):
+        while not self._signals:
+            time.sleep(TICK_S)
             now_s = time.monotonic()
             for name, watched in self._watched.items():
                 if watched.restart_at_s is not None:
@@ -228,7 +228,6 @@ class Supervisor:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._signals += 1
-        self._stop.set()
 
     def _start_guardian(self) -> None:
         self._guardian = subprocess.Popen(
