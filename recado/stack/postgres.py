@@ -87,22 +87,24 @@ class Identity:
     """Who must own its files, seen from here."""
 
 
+_BECOME_NOBODY: Final = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
+IDENTITIES_FOR_ROOT: Final = (
+    # Root calls itself user 1000 in a namespace of its own; its files stay root's. Containers often
+    # forbid it.
+    Identity(("unshare", "--user", "--map-user=1000", "--map-group=1000"), 0),
+    # nobody, allowed to pass through folders that only root can open, such as /root.
+    Identity((*_BECOME_NOBODY, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"), _NOBODY),
+    Identity(_BECOME_NOBODY, _NOBODY),
+)
+
+
 @functools.cache
 def find_identity() -> Identity:
     """Give the way to run PostgreSQL as somebody who is not root, found by trying."""
     if os.geteuid() != 0:
         return Identity((), os.geteuid())
     postgres = str(find().bin / "postgres")
-    nobody = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
-    candidates = (
-        # Root calls itself user 1000 in a namespace of its own; its files stay root's. Containers
-        # often forbid it.
-        Identity(("unshare", "--user", "--map-user=1000", "--map-group=1000"), 0),
-        # nobody, allowed to pass through folders that only root can open, such as /root.
-        Identity((*nobody, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"), _NOBODY),
-        Identity(nobody, _NOBODY),
-    )
-    for identity in candidates:
+    for identity in IDENTITIES_FOR_ROOT:
         if processes.succeeds(*identity.prefix, postgres, "--version"):
             return identity
     raise processes.StackError(
