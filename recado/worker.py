@@ -1,0 +1,111 @@
+"""The worker: performs the jobs of the queues by calling the services."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from plumbing import errors, queues, settings, telemetry, tokens
+from plumbing.rpc import client
+from protos import capture_pb2, capture_pb2_grpc, enrichment_pb2, enrichment_pb2_grpc, jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    redis_url: str
+    auth_secret: str
+    capture_address: str
+    enrichment_address: str
+    metrics_port: int
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """Raises settings.SettingsError listing every fault at once."""
+    with settings.read(environ) as env:
+        return Settings(
+            redis_url=env.secret("RECADO_REDIS_URL"),
+            auth_secret=env.secret("RECADO_AUTH_SECRET"),
+            capture_address=env.address("RECADO_CAPTURE_ADDRESS"),
+            enrichment_address=env.address("RECADO_ENRICHMENT_ADDRESS"),
+            metrics_port=env.integer("RECADO_METRICS_PORT", 0, at_least=0, at_most=65535),
+        )
+
+
+class Jobs:
+    """One method per job. Each may run twice; the services see to it that it does no harm."""
+
+    def __init__(self, capture: Any, enrichment: Any, token: Callable[[], str]) -> None:
+        """`capture` and `enrichment` are the stubs; `token` gives the worker's own token."""
+        self._capture = capture
+        self._enrichment = enrichment
+        self._token = token
+
+    def handlers(self) -> dict[str, Callable[..., None]]:
+        return {jobs.ENRICH_LEAD.name: self.enrich_lead, jobs.RUN_SYNC.name: self.run_sync}
+
+    def enrich_lead(self, *, tenant: str, lead_id: str, outbox_id: str) -> None:
+        """Ask for a lead's profile and write down what came of it."""
+        try:
+            lead = self._call(
+                self._capture.GetLeadProfile,
+                capture_pb2.GetLeadProfileRequest(tenant=tenant, lead_id=lead_id),
+                timeout_s=10,
+            )
+        except errors.NotFound:
+            return  # erased since; its jobs went with it
+        profile = self._call(
+            self._enrichment.FetchContactProfile,
+            enrichment_pb2.FetchContactProfileRequest(
+                tenant=tenant,
+                instance_id=lead.instance_id,
+                phone_number_id=lead.phone_number_id,
+                wa_id=lead.wa_id,
+                known_name=lead.name,
+                known_last_message_at=lead.last_message_at if lead.HasField("last_message_at") else None,
+            ),
+            timeout_s=30,
+        )
+        self._call(
+            self._capture.ApplyLeadProfile,
+            capture_pb2.ApplyLeadProfileRequest(
+                tenant=tenant,
+                lead_id=lead_id,
+                outbox_id=outbox_id,
+                name=profile.name,
+                profile_picture_url=profile.profile_picture_url,
+                is_verified=profile.is_verified if profile.HasField("is_verified") else None,
+                last_seen_at=profile.last_seen_at if profile.HasField("last_seen_at") else None,
+                status=profile.status,
+                sources_json=msgspec.json.encode(dict(profile.sources)).decode(),
+            ),
+            timeout_s=10,
+        )
+
+    def run_sync(self, *, tenant: str, sync_id: str) -> None:
+        """Do a manual recovery."""
+        self._call(
+            self._capture.RunSync,
+            capture_pb2.RunSyncRequest(tenant=tenant, sync_id=sync_id),
+            timeout_s=jobs.RUN_SYNC.timeout_s - 10,
+        )
+
+    def _call(self, method: Any, request: Any, *, timeout_s: float) -> Any:
+        return client.call(method, request, token=self._token(), timeout_s=timeout_s)
+
+
+def main() -> None:
+    config = load(os.environ)
+    telemetry.configure_logging("worker")
+    telemetry.serve_metrics(config.metrics_port)
+    work = Jobs(
+        capture_pb2_grpc.CaptureServiceStub(client.open_channel(config.capture_address)),
+        enrichment_pb2_grpc.EnrichmentServiceStub(client.open_channel(config.enrichment_address)),
+        tokens.OwnToken(config.auth_secret, subject="worker"),
+    )
+    queues.run_worker(config.redis_url, jobs.QUEUES, work.handlers())
+
+
+if __name__ == "__main__":
+    main()
