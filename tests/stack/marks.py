@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import time
 import uuid
 from collections.abc import Callable
@@ -30,6 +31,11 @@ class Marked:
                         command = (entry / "cmdline").read_bytes().replace(b"\0", b" ")
                         found[int(entry.name)] = command.decode()
         return found
+
+    def kill_all(self) -> None:
+        for pid in self.running():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def wait_until_none(self, timeout_s: float) -> None:
         wait_until(lambda: not self.running(), timeout_s=timeout_s)
