@@ -14,9 +14,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
-PATIENCE_S = 5.0
+PATIENCE_S = 2.0
+DATABASE_PATIENCE_S = 10.0
 
 
 def main() -> None:
@@ -36,15 +37,24 @@ def end(groups: dict[int, int]) -> None:
     """Ask every group's leader to stop, wait a little, then kill what is left."""
     for leader, number in groups.items():
         send(os.kill, leader, number)
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline and any(is_running(leader) for leader in groups):
-        time.sleep(0.05)
-    for leader, number in groups.items():
-        # PostgreSQL's children are not in its group: on SIGQUIT it ends them itself, at once.
-        if number == signal.SIGINT and is_running(leader):
-            send(os.kill, leader, signal.SIGQUIT)
-            time.sleep(2.0)
+    # The processes that own data stop by SIGINT and get the time to write it down.
+    databases = {leader for leader, number in groups.items() if number == signal.SIGINT}
+    wait_for(groups.keys() - databases, PATIENCE_S)
+    for leader in groups.keys() - databases:
         send(os.killpg, leader, signal.SIGKILL)
+    wait_for(databases, DATABASE_PATIENCE_S)
+    for leader in databases:
+        if is_running(leader):
+            # PostgreSQL's children are not in its group: on SIGQUIT it ends them itself, at once.
+            send(os.kill, leader, signal.SIGQUIT)
+            wait_for({leader}, PATIENCE_S)
+        send(os.killpg, leader, signal.SIGKILL)
+
+
+def wait_for(pids: Set[int], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and any(is_running(pid) for pid in pids):
+        time.sleep(0.05)
 
 
 def send(how: Callable[[int, int], None], pid: int, number: int) -> None:
