@@ -1,7 +1,6 @@
 """Sealing: secrets at rest under a ring of keys."""
 
 import base64
-import binascii
 import os
 from typing import Final
 
@@ -36,7 +35,7 @@ class Keyring:
                 raise ValueError(f"key {number} has the id of another")
             try:
                 keys[key_id] = base64.b64decode(encoded, validate=True)
-            except binascii.Error:
+            except ValueError:
                 raise ValueError(f"key {number} is not base64") from None
             if len(keys[key_id]) != _KEY_BYTES:
                 raise ValueError(f"key {number} must have {_KEY_BYTES} bytes")

@@ -5,7 +5,7 @@ One class per gRPC code. They cross RPC intact (plumbing.rpc) and are rendered f
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import grpc
 
@@ -89,7 +89,7 @@ class Internal(RecadoError):
     reason = "INTERNAL"
 
 
-BY_GRPC_CODE: dict[grpc.StatusCode, type[RecadoError]] = {
+BY_GRPC_CODE: Final[dict[grpc.StatusCode, type[RecadoError]]] = {
     error.grpc_code: error
     for error in (
         InvalidArgument,

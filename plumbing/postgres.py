@@ -3,20 +3,43 @@
 import random
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, LiteralString, TypeVar
 
 import psycopg
-from psycopg import Connection, conninfo
+from psycopg import Connection, conninfo, sql
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from plumbing import errors
 
 T = TypeVar("T")
 
-_CONNECT_TIMEOUT_S: Final = 3
+_CONNECT_TIMEOUT_S: Final = 2
+# The pool doubles its pause between attempts until it gives up, and then begins anew with the next
+# request. Patience of its own would make it look away for minutes after an outage of minutes.
+_RECONNECT_TIMEOUT_S: Final = 1.0
 _RETRY_DELAY_MAX_S: Final = 0.05
+_RETRY_AFTER_S: Final = 1.0
+
+# A peer that vanished without a word (a machine that died) is noticed while an answer is awaited.
+# Whoever runs the database may set others in the connection string.
+_KEEPALIVES: Final = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
 # Transactions that lost against another one and may simply be tried again.
 _LOST: Final = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+_TOO_SLOW: Final = (
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.TransactionTimeout,
+)
+# Classes of SQLSTATE that speak of the server and not of the statement: connection, rolled back for
+# reasons of its own, out of resources, operator intervened, system. Others of psycopg's "operational"
+# errors are about data (54000: a row too large for an index) and no retry would help them.
+_AWAY: Final = ("08", "40", "53", "57", "58")
 
 
 class Retry(Exception):
@@ -37,7 +60,8 @@ def open_pool(
     """Open a pool whose connections act as `role`, whatever login `dsn` brings.
 
     Returns at once and connects in the background, again and again while PostgreSQL is away; asking
-    it for a connection then fails after `acquire_timeout_s`.
+    it for a connection then fails after `acquire_timeout_s`. `dsn` may carry options of its own; ours
+    come after them and win. `idle_timeout_s` is how long a transaction may do nothing.
     """
     settings = {
         "role": role,
@@ -52,14 +76,21 @@ def open_pool(
     ).strip()
     pool: ConnectionPool[Connection[Any]] = ConnectionPool(
         conninfo.make_conninfo(
-            dsn, options=options, application_name=application_name, connect_timeout=_CONNECT_TIMEOUT_S
+            "",
+            **{
+                "connect_timeout": _CONNECT_TIMEOUT_S,
+                **_KEEPALIVES,
+                **given,
+                "options": options,
+                "application_name": application_name,
+            },
         ),
-        # COMMIT and BEGIN are sent by `_attempt`, together with the timeout.
+        # BEGIN and COMMIT are sent by `_attempt`: the one together with the timeout, the other looked at.
         kwargs={"autocommit": True},
         min_size=min(2, size_max),
         max_size=size_max,
         timeout=acquire_timeout_s,
-        reconnect_timeout=float("inf"),
+        reconnect_timeout=_RECONNECT_TIMEOUT_S,
         open=False,
         name=application_name,
     )
@@ -78,12 +109,17 @@ def run_transaction(
 
     The whole work is done again when the transaction loses against another one (40001, 40P01) and
     when it raises Retry; it must not do anything outside the database that cannot be repeated.
+    `timeout_s` bounds the wait for a connection, and then every statement by what is left.
 
     Raises Unavailable when PostgreSQL is away, also when it went away during the commit: then the
     outcome is unknown, and the caller must be able to try again. Raises DeadlineExceeded when
     `timeout_s` is over. What `work` raises passes through after the rollback.
     """
-    return _run(pool, work, begin="BEGIN", timeout_s=timeout_s, attempts=attempts)
+    try:
+        return _run(pool, work, begin="BEGIN", timeout_s=timeout_s, attempts=attempts)
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        # After a failover: the connection led to what has become a standby.
+        raise _unavailable("PostgreSQL takes no writes now") from error
 
 
 def run_read(
@@ -108,7 +144,7 @@ def _run(
     pool: ConnectionPool[Connection[Any]],
     work: Callable[[Connection[Any]], T],
     *,
-    begin: str,
+    begin: LiteralString,
     timeout_s: float,
     attempts: int,
 ) -> T:
@@ -120,33 +156,38 @@ def _run(
             return _attempt(pool, work, begin, deadline)
         except (*_LOST, Retry) as error:
             if attempt == attempts:
-                raise errors.Unavailable("the transaction lost against others", retry_after_s=1) from error
+                raise _unavailable("the transaction lost against others") from error
             time.sleep(random.uniform(0, _RETRY_DELAY_MAX_S * attempt))  # noqa: S311 - not a secret
         except _StaleConnection as error:
             # The server closed it while it lay in the pool, perhaps all of them; nothing has been done yet.
             attempt, stale = attempt - 1, stale + 1
             if stale > pool.max_size:
-                raise errors.Unavailable("PostgreSQL closed the connection", retry_after_s=1) from error
-        except psycopg.errors.QueryCanceled as error:
+                raise _unavailable("PostgreSQL closes its connections") from error
+        except _TOO_SLOW as error:
             raise errors.DeadlineExceeded("PostgreSQL did not answer in time") from error
-        except (
-            PoolTimeout,
-            PoolClosed,
-            TooManyRequests,
-            psycopg.OperationalError,
-            psycopg.InterfaceError,
-        ) as error:
-            if isinstance(error, psycopg.errors.ProgramLimitExceeded):
+        except psycopg.errors.LockNotAvailable as error:
+            raise _unavailable("a lock was not free in time") from error
+        except (PoolTimeout, PoolClosed, TooManyRequests) as error:
+            raise _unavailable("no connection to PostgreSQL") from error
+        except psycopg.OperationalError as error:
+            if error.sqlstate and not error.sqlstate.startswith(_AWAY):
                 raise
-            raise errors.Unavailable("PostgreSQL is away", retry_after_s=1) from error
+            raise _unavailable("PostgreSQL is away") from error
 
 
 class _StaleConnection(Exception):
-    pass
+    """It failed before anything was done with it."""
+
+
+def _unavailable(detail: str) -> errors.Unavailable:
+    return errors.Unavailable(detail, retry_after_s=_RETRY_AFTER_S)
 
 
 def _attempt(
-    pool: ConnectionPool[Connection[Any]], work: Callable[[Connection[Any]], T], begin: str, deadline: float
+    pool: ConnectionPool[Connection[Any]],
+    work: Callable[[Connection[Any]], T],
+    begin: LiteralString,
+    deadline: float,
 ) -> T:
     remaining_s = deadline - time.monotonic()
     if remaining_s <= 0:
@@ -154,17 +195,32 @@ def _attempt(
     with pool.connection(timeout=min(pool.timeout, remaining_s)) as conn:
         remaining_ms = max(1, round((deadline - time.monotonic()) * 1000))
         try:
-            conn.execute(f"{begin}; SET LOCAL statement_timeout = {remaining_ms}".encode())
+            # One round trip for both.
+            conn.execute(
+                sql.SQL(begin)
+                + sql.SQL("; SET LOCAL statement_timeout = {}").format(sql.Literal(remaining_ms))
+            )
         except psycopg.OperationalError as error:
+            conn.close()
             raise _StaleConnection from error
         try:
             result = work(conn)
-        except BaseException:
-            if not conn.closed:
-                try:
-                    conn.execute("ROLLBACK")
-                except psycopg.Error:
-                    conn.close()
+        except psycopg.errors.ReadOnlySqlTransaction:
+            conn.close()
             raise
-        conn.execute("COMMIT")
+        except BaseException:
+            _roll_back(conn)
+            raise
+        # A transaction in which a statement failed answers COMMIT with a rollback and no error: whoever
+        # swallowed that statement's error would be told that all is well.
+        if conn.execute("COMMIT").statusmessage != "COMMIT":
+            raise psycopg.errors.InFailedSqlTransaction("a statement failed, and its error was swallowed")
         return result
+
+
+def _roll_back(conn: Connection[Any]) -> None:
+    try:
+        if not conn.closed:
+            conn.execute("ROLLBACK")
+    except psycopg.Error:
+        conn.close()

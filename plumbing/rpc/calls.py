@@ -20,10 +20,10 @@ _current: Final[ContextVar[Call]] = ContextVar("call")
 
 
 def current() -> Call:
-    """Give the call of this thread. LookupError outside of one."""
+    """Give the call being served here. LookupError outside of one, also in threads that a handler starts."""
     return _current.get()
 
 
 def enter(call: Call) -> None:
-    """Make it the call of this thread; the next one replaces it."""
+    """Make it the call being served. gRPC runs every call in a context of its own, which ends with it."""
     _current.set(call)

@@ -1,22 +1,26 @@
 """Calls to other services: a deadline on each, a token with each, errors of the closed set."""
 
 import json
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Final, TypeVar
 
 import grpc
 
-from plumbing.rpc import MESSAGE_BYTES_MAX, status
+from plumbing.rpc import MESSAGE_BYTES_MAX, METADATA_BYTES_MAX, status
+
+T = TypeVar("T")
 
 _SERVICE_CONFIG: Final = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 _OPTIONS: Final = [
     ("grpc.service_config", _SERVICE_CONFIG),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_metadata_size", METADATA_BYTES_MAX),
     # A service that was restarted is found again within a second, not after minutes of back-off.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # In spite of its name, how long an attempt to connect may take: 20 s by default.
+    ("grpc.min_reconnect_backoff_ms", 1000),
     # A peer that vanished without closing is noticed.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -36,8 +40,13 @@ def open_channel(address: str) -> grpc.Channel:
     return grpc.insecure_channel(address, options=_OPTIONS)
 
 
-def call(method: Any, request: Any, *, token: str, timeout_s: float, request_id: str | None = None) -> Any:
-    """Call a stub's method and give its response. Raises plumbing.errors."""
+def call(
+    method: Callable[..., T], request: object, *, token: str, timeout_s: float, request_id: str | None = None
+) -> T:
+    """Call a stub's method and give its response. Raises plumbing.errors.
+
+    Nothing is tried twice: whether that is safe only the caller knows.
+    """
     try:
         return method(request, timeout=timeout_s, metadata=_metadata(token, request_id))
     except grpc.RpcError as failure:
@@ -45,13 +54,26 @@ def call(method: Any, request: Any, *, token: str, timeout_s: float, request_id:
 
 
 def stream(
-    method: Any, request: Any, *, token: str, timeout_s: float, request_id: str | None = None
-) -> Iterator[Any]:
-    """Call a stub's streaming method and yield its responses. Raises plumbing.errors."""
+    method: Callable[..., Iterator[T]],
+    request: object,
+    *,
+    token: str,
+    timeout_s: float,
+    request_id: str | None = None,
+) -> Generator[T]:
+    """Call a stub's streaming method and yield its responses. Raises plumbing.errors.
+
+    `timeout_s` is for the whole stream. Closing the generator ends the call.
+    """
+    responses: Any = None
     try:
-        yield from method(request, timeout=timeout_s, metadata=_metadata(token, request_id))
+        responses = method(request, timeout=timeout_s, metadata=_metadata(token, request_id))
+        yield from responses
     except grpc.RpcError as failure:
         raise status.from_error(failure) from failure
+    finally:
+        if responses is not None:
+            responses.cancel()
 
 
 def _metadata(token: str, request_id: str | None) -> list[tuple[str, str]]:

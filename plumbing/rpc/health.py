@@ -1,6 +1,7 @@
 """Ask a service whether it serves: `python -m plumbing.rpc.health HOST:PORT`, for health checks."""
 
 import sys
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -9,13 +10,14 @@ from plumbing.rpc import client
 
 
 def is_serving(address: str, *, timeout_s: float) -> bool:
+    """Tell whether the service at "host:port" answers, and that it serves."""
     with client.open_channel(address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+        stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
             response = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
         except grpc.RpcError:
             return False
-    return response.status == health_pb2.HealthCheckResponse.SERVING
+    return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -17,7 +18,8 @@ from plumbing.rpc import calls, status
 log = logging.getLogger(__name__)
 
 # Answered to anybody: they tell nothing about the data.
-_OPEN_SERVICES: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+_HEALTH: Final = "/grpc.health.v1.Health/"
+_REFLECTION: Final = "/grpc.reflection."
 # A call without a deadline could hold a thread for ever.
 _DEADLINE_MAX_S: Final = 3600.0
 # The id comes from outside and goes into the logs.
@@ -35,8 +37,10 @@ Behaviour = Callable[[Any, grpc.ServicerContext], Any]
 
 
 class ServerInterceptor(grpc.ServerInterceptor):
-    def __init__(self, verifier: tokens.Verifier) -> None:
+    def __init__(self, verifier: tokens.Verifier, *, probes: futures.ThreadPoolExecutor) -> None:
+        """`probes` serves questions about health, apart from the threads that serve calls."""
         self._verifier = verifier
+        self._probes = probes
         self._wrapped: dict[str, Any] = {}
 
     def intercept_service(self, continuation: Callable[..., Any], handler_call_details: Any) -> Any:
@@ -45,10 +49,27 @@ class ServerInterceptor(grpc.ServerInterceptor):
         if wrapped is None:
             handler = continuation(handler_call_details)
             # Unknown methods are not remembered: strangers could name any number of them.
-            if handler is None or method.startswith(_OPEN_SERVICES):
+            if handler is None or method.startswith(_REFLECTION):
                 return handler
+            if method.startswith(_HEALTH):
+                return self._apart(handler)
             wrapped = self._wrapped[method] = self._wrap(handler, method)
         return wrapped
+
+    def _apart(self, handler: Any) -> Any:
+        if handler.response_streaming:
+            return handler  # needs no thread while it waits
+
+        def serve(request: Any, context: grpc.ServicerContext) -> Any:
+            return handler.unary_unary(request, context)
+
+        # gRPC's way of choosing threads by method.
+        vars(serve)["experimental_thread_pool"] = self._probes
+        return grpc.unary_unary_rpc_method_handler(
+            serve,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
 
     def _wrap(self, handler: Any, method: str) -> Any:
         assert not handler.request_streaming, "the contracts have no streams from the caller"
@@ -112,10 +133,11 @@ class ServerInterceptor(grpc.ServerInterceptor):
             raise errors.Unauthenticated("a bearer token is needed")
         caller = self._verifier.verify(token)
 
+        if not context.is_active():
+            raise errors.DeadlineExceeded("the caller gave up while the call waited for a thread")
+
         def remaining_s() -> float:
-            # None without a deadline, which the type stubs deny.
-            left: float | None = context.time_remaining()
-            return _DEADLINE_MAX_S if left is None else min(left, _DEADLINE_MAX_S)
+            return min(context.time_remaining(), _DEADLINE_MAX_S)
 
         calls.enter(calls.Call(caller, request_id, remaining_s))
 
