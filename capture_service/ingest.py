@@ -154,6 +154,19 @@ class Ingest:
             self._apply_item_by_item(conn, reads[0], attempt)
             return attempt
 
+        def kept(conn: Connection[Any]) -> Outcome:
+            # Each item can be written, all of them cannot: a bug, and no reason to lose the webhook.
+            attempt = Outcome()
+            refused: dict[str, str] = {}
+            self._apply(
+                conn,
+                reads,
+                attempt,
+                trial=lambda found: refused.update({event.path: "not applied" for event in found}),
+                refused=refused,
+            )
+            return attempt
+
         timeout_s = deadline - time.monotonic()
         if timeout_s <= 0:
             raise errors.DeadlineExceeded("the webhooks were not applied in time")
@@ -165,7 +178,10 @@ class Ingest:
                 self._apply_isolating(reads[:middle], outcome, deadline)
                 self._apply_isolating(reads[middle:], outcome, deadline)
                 return
-            done = postgres.run_transaction(self._pool, alone, timeout_s=deadline - time.monotonic())
+            try:
+                done = postgres.run_transaction(self._pool, alone, timeout_s=deadline - time.monotonic())
+            except _Poison:
+                done = postgres.run_transaction(self._pool, kept, timeout_s=deadline - time.monotonic())
         self._told(done)
         outcome.states.update(done.states)
 
@@ -210,6 +226,7 @@ class Ingest:
             conn, {change.route for r in reads for change in r.changes if change.route}
         )
         found: list[Event] = []
+        new_rows: list[store.LedgerRow] = []
         for webhook in reads:
             parts = _parts(webhook, routes)
             events_of: dict[int, list[Event]] = {
@@ -225,10 +242,12 @@ class Ingest:
                         if event.path in refused
                     ]
                     events_of[part.tenant_id] = kept
-            _keep(conn, webhook, parts)
+            new_rows += _keep(conn, webhook, parts)
             for part in parts:
                 found += events_of[part.tenant_id]
             outcome.states[webhook.webhook.id] = parts[0].state()
+        if new_rows:
+            store.insert_ledger_rows(conn, new_rows)
         if found:
             try:
                 self._write(conn, found, outcome, route_flag=route_flag)
@@ -390,8 +409,11 @@ def _events(webhook: _Read, part: _Part, routes: Mapping[store.RouteKey, store.R
     return found
 
 
-def _keep(conn: Connection[Any], webhook: _Read, parts: Sequence[_Part]) -> None:
-    """Write the ledger: one row per part. The first keeps the webhook's id."""
+def _keep(conn: Connection[Any], webhook: _Read, parts: Sequence[_Part]) -> list[store.LedgerRow]:
+    """Make the ledger rows, one per part, and give those to insert. The first keeps the webhook's id.
+
+    A row that is kept already is updated here, or removed when its parts take its place.
+    """
     source = webhook.webhook
     bodies = _bodies(webhook, parts)
     rows: list[store.LedgerRow] = []
@@ -413,12 +435,12 @@ def _keep(conn: Connection[Any], webhook: _Read, parts: Sequence[_Part]) -> None
             )
         )
     if source.kept_by is None:
-        store.insert_ledger_rows(conn, rows)
-    elif len(rows) == 1 and rows[0].tenant_id == source.kept_by:
+        return rows
+    if len(rows) == 1 and rows[0].tenant_id == source.kept_by:
         store.update_ledger_row(conn, rows[0])
-    else:
-        store.delete_ledger_row(conn, tenant_id=source.kept_by, id=source.id)
-        store.insert_ledger_rows(conn, rows)
+        return []
+    store.delete_ledger_row(conn, tenant_id=source.kept_by, id=source.id)
+    return rows
 
 
 def _bodies(webhook: _Read, parts: Sequence[_Part]) -> list[bytes]:

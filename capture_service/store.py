@@ -37,7 +37,8 @@ class Route(NamedTuple):
 def find_routes(conn: Connection[Any], keys: Collection[RouteKey]) -> dict[RouteKey, Route]:
     rows = conn.execute(
         """
-        SELECT r.kind, r.external_id, r.tenant_id, c.id, c.public_id, c.phone_number_id, c.display_phone_number
+        SELECT r.kind, r.external_id, r.tenant_id,
+          c.id, c.public_id, c.phone_number_id, c.display_phone_number
         FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS k (kind, external_id)
         JOIN webhook_routes r ON r.kind = k.kind AND r.external_id = k.external_id
         LEFT JOIN whatsapp_configs c ON c.tenant_id = r.tenant_id AND c.id = r.instance_id
@@ -328,15 +329,18 @@ class FailureRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_failures(
-    conn: Connection[Any], *, tenant_id: int, before: uuid.UUID | None, count_max: int
+    conn: Connection[Any], *, tenant_id: int | None, before: uuid.UUID | None, count_max: int
 ) -> list[FailureRow]:
-    """List webhooks with items not applied, newest first; also those too broken to have an owner."""
+    """List webhooks with items not applied, newest first; also those too broken to have an owner.
+
+    `tenant_id` None is every tenant.
+    """
     with conn.cursor(row_factory=kwargs_row(FailureRow)) as cursor:
         return cursor.execute(
             """
             SELECT id, received_at, attempts, body_bytes, error
             FROM whatsapp_webhook_logs
-            WHERE tenant_id IN (%(tenant_id)s, %(nobody)s)
+            WHERE (tenant_id IN (%(tenant_id)s, %(nobody)s) OR %(tenant_id)s::int4 IS NULL)
               AND state = 'failed'
               AND (%(before)s::uuid IS NULL OR id < %(before)s)
             ORDER BY id DESC
@@ -346,13 +350,14 @@ def list_failures(
         ).fetchall()
 
 
-def count_failures(conn: Connection[Any], *, tenant_id: int) -> int:
+def count_failures(conn: Connection[Any], *, tenant_id: int | None) -> int:
     with conn.cursor(row_factory=scalar_row) as cursor:
         found = cursor.execute(
             """
             SELECT count(*)
             FROM whatsapp_webhook_logs
-            WHERE tenant_id IN (%(tenant_id)s, %(nobody)s) AND state = 'failed'
+            WHERE (tenant_id IN (%(tenant_id)s, %(nobody)s) OR %(tenant_id)s::int4 IS NULL)
+              AND state = 'failed'
             """,
             {"tenant_id": tenant_id, "nobody": NO_TENANT},
         ).fetchone()

@@ -314,4 +314,4 @@ def _uuid(name: str, text: str) -> uuid.UUID:
 
 
 def _invalid(name: str, reason: str) -> errors.InvalidArgument:
-    return errors.InvalidArgument(f"{name} {reason}", fields=(FieldFault(name, reason),))
+    return errors.InvalidArgument("the request is not right", fields=(FieldFault(name, reason),))

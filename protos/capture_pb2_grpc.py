@@ -139,7 +139,8 @@ class CaptureServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListWebhookFailures(self, request, context):
-        """Webhooks with items that could not be applied, newest first. Scope: instances:admin.
+        """Webhooks with items that could not be applied, newest first. Scope: instances:admin (own
+        tenant, and what is too broken to have an owner) or service (all).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

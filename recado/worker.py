@@ -3,13 +3,16 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from plumbing import errors, queues, settings, telemetry, tokens
 from plumbing.rpc import client
 from protos import capture_pb2, capture_pb2_grpc, enrichment_pb2, enrichment_pb2_grpc, jobs
+
+
+_NICENESS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,8 @@ def main() -> None:
     config = load(os.environ)
     telemetry.configure_logging("worker")
     telemetry.serve_metrics(config.metrics_port)
+    # Jobs can wait; webhooks on the same machine cannot.
+    os.nice(_NICENESS)
     work = Jobs(
         capture_pb2_grpc.CaptureServiceStub(client.open_channel(config.capture_address)),
         enrichment_pb2_grpc.EnrichmentServiceStub(client.open_channel(config.enrichment_address)),

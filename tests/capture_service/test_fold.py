@@ -1,0 +1,127 @@
+"""The fold's laws, on messages drawn so that they collide in every field."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capture_service import fold
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+TIMES = st.sampled_from([NOON + timedelta(seconds=n) for n in range(3)])
+DOCUMENTS = st.none() | st.sampled_from(['{"a":1}', '{"a":2,"b":[1]}', '{"b":[2]}', "[1]", "[2,1]"])
+SOURCES = st.sampled_from(
+    [fold.STATUS, fold.HISTORY, fold.HISTORY_MEDIA, fold.ECHO, fold.WEBHOOK, fold.API, fold.CHAT_EXPORT]
+)
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> fold.Message:
+    source = draw(SOURCES)
+    kind = draw(st.sampled_from(["text", "image", "media_placeholder", "errors"]))
+    return fold.Message(
+        tenant_id=1,
+        instance_id=1,
+        id=uuid.UUID(int=1),
+        wamid="w",
+        batch_id=uuid.UUID(int=1),
+        sources=source,
+        sent_at=draw(TIMES),
+        type="" if source == fold.STATUS else kind,
+        body=draw(st.none() | st.sampled_from(["a", "b"])),
+        content=draw(DOCUMENTS),
+        content_rank=fold.content_rank(source, kind) if source != fold.STATUS else 0,
+        direction=draw(st.sampled_from([fold.INBOUND, fold.OUTBOUND])),
+        lead_id=draw(st.none() | st.sampled_from([uuid.UUID(int=5), uuid.UUID(int=6)])),
+        party_rank=fold.PARTY_RANKS[source],
+        status=draw(st.integers(1, 6)),
+        errors=draw(DOCUMENTS),
+        billing=draw(DOCUMENTS),
+        pattern=draw(st.none() | st.sampled_from(["bot", "auto_reply"])),
+        is_sync_initial=draw(st.booleans()),
+        status_sent_at=draw(st.none() | TIMES),
+        status_delivered_at=draw(st.none() | TIMES),
+        status_read_at=draw(st.none() | TIMES),
+        status_played_at=draw(st.none() | TIMES),
+        status_failed_at=draw(st.none() | TIMES),
+    )
+
+
+@given(messages(), messages())
+def test_the_order_of_two_does_not_matter(a: fold.Message, b: fold.Message) -> None:
+    assert fold.merge(a, b) == fold.merge(b, a)
+
+
+@given(messages(), messages(), messages())
+def test_the_grouping_of_three_does_not_matter(a: fold.Message, b: fold.Message, c: fold.Message) -> None:
+    assert fold.merge(fold.merge(a, b), c) == fold.merge(a, fold.merge(b, c))
+
+
+@given(messages(), messages())
+def test_hearing_it_again_changes_nothing(a: fold.Message, b: fold.Message) -> None:
+    once = fold.merge(a, b)
+
+    assert fold.merge(once, a) == once
+    assert fold.merge(once, b) == once
+    assert fold.merge(a, a) == a
+
+
+@given(st.lists(messages(), min_size=1, max_size=4))
+def test_every_order_folds_into_the_same_row(told: list[fold.Message]) -> None:
+    rows = [fold.fold(order) for order in permutations(told)]
+
+    assert all(row == rows[0] for row in rows)
+
+
+def plain(**told: object) -> fold.Message:
+    base = {
+        "tenant_id": 1,
+        "instance_id": 1,
+        "id": uuid.UUID(int=1),
+        "wamid": "w",
+        "batch_id": uuid.UUID(int=1),
+        "sent_at": NOON,
+    }
+    return fold.Message(**{**base, **told})  # pyright: ignore[reportArgumentType]
+
+
+def test_a_status_never_regresses() -> None:
+    read = plain(sources=fold.STATUS, status=fold.READ)
+    sent = plain(sources=fold.STATUS, status=fold.SENT)
+
+    assert fold.merge(read, sent).status == fold.READ
+
+
+def test_a_failure_stays_visible_until_a_delivery_is_reported() -> None:
+    failed = plain(sources=fold.STATUS, status=fold.FAILED, errors='[{"code":131026}]')
+
+    still = fold.merge(failed, plain(sources=fold.STATUS, status=fold.SENT))
+    delivered = fold.merge(still, plain(sources=fold.STATUS, status=fold.DELIVERED))
+
+    assert still.status == fold.FAILED
+    assert delivered.status == fold.DELIVERED
+    assert delivered.errors == failed.errors
+
+
+def test_a_media_fill_replaces_the_placeholder_but_not_its_direction() -> None:
+    placeholder = plain(
+        sources=fold.HISTORY,
+        type="media_placeholder",
+        content_rank=fold.HOLLOW_RANK,
+        direction=fold.OUTBOUND,
+        party_rank=fold.PARTY_RANKS[fold.HISTORY],
+    )
+    fill = plain(
+        sources=fold.HISTORY_MEDIA,
+        type="image",
+        content='{"image":{"id":"1"}}',
+        content_rank=fold.CONTENT_RANKS[fold.HISTORY_MEDIA],
+        direction=fold.INBOUND,
+        party_rank=fold.PARTY_RANKS[fold.HISTORY_MEDIA],
+    )
+
+    merged = fold.merge(fill, placeholder)
+
+    assert (merged.type, merged.content, merged.direction) == ("image", fill.content, fold.OUTBOUND)
