@@ -146,14 +146,14 @@ def serve(service: str) -> None:
 @data_option
 def migrate(data: Path) -> None:
     """Bring the schema of RECADO_DATABASE_URL up to date, as its owner; say what was applied."""
-    from plumbing import migrations
     from recado.connection import Connection
+    from recado.stack import store
     from recado.stack.plan import MIGRATED_PACKAGES
 
     url = Connection(data).database_url()
     if url is None:
         raise click.ClickException("set RECADO_DATABASE_URL, or --data to the folder of a running stack")
-    applied = migrations.apply(url, MIGRATED_PACKAGES)
+    applied = store.migrate(url, MIGRATED_PACKAGES)
     for name in applied:
         click.echo(f"applied {name}")
     if not applied:
@@ -320,7 +320,6 @@ def main() -> None:
 def _is_expected(failure: Exception) -> bool:
     """Tell whether it is one of those that are for the operator, not bugs."""
     import grpc
-    import psycopg
 
     from plumbing import errors, migrations, settings
     from recado.stack.processes import StackError
@@ -331,7 +330,6 @@ def _is_expected(failure: Exception) -> bool:
         migrations.SchemaTooOld,
         settings.SettingsError,
         StackError,
-        psycopg.OperationalError,
         grpc.RpcError,
         OSError,
     )

@@ -7,16 +7,16 @@ from collections.abc import Callable
 from typing import Final
 
 import click
-import psycopg
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from plumbing import migrations, queues, tokens
 from plumbing.rpc import health
-from recado import store
 from recado.connection import Connection
+from recado.stack import store
 from recado.stack.plan import MIGRATED_PACKAGES, SERVICES
+from recado.stack.processes import StackError
 
 _TIMEOUT_S: Final = 3.0
 
@@ -40,7 +40,7 @@ def run(connection: Connection) -> bool:
     for name, check in checks:
         try:
             finding, mark = check(connection), "[green]ok[/]"
-        except _Wrong as wrong:
+        except (_Wrong, StackError) as wrong:
             finding, mark, is_well = str(wrong), "[red]wrong[/]", False
         except click.ClickException as wrong:
             finding, mark, is_well = wrong.message, "[red]wrong[/]", False
@@ -65,17 +65,11 @@ def _database_url(connection: Connection) -> str:
 
 
 def _check_postgres(connection: Connection) -> str:
-    try:
-        return f"answers, version {store.server_version(_database_url(connection))}"
-    except psycopg.Error as error:
-        raise _Wrong(_first_line(error)) from None
+    return f"answers, version {store.server_version(_database_url(connection))}"
 
 
 def _check_schema(connection: Connection) -> str:
-    try:
-        applied = store.applied_versions(_database_url(connection))
-    except psycopg.Error as error:
-        raise _Wrong(_first_line(error)) from None
+    applied = store.applied_versions(_database_url(connection))
     for package in MIGRATED_PACKAGES:
         newest = migrations.load(package)[-1].version
         if applied.get(package, 0) < newest:
@@ -114,7 +108,3 @@ def _check_gateway(connection: Connection) -> str:
     except (OSError, urllib.error.URLError) as error:
         raise _Wrong(f"{base_url}/readyz: {error}") from None
     return f"{base_url} is ready"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -15,8 +15,8 @@ from rich.table import Table
 from plumbing.rpc import client
 from protos import capture_pb2 as pb
 from protos import capture_pb2_grpc
-from recado import store
 from recado.connection import Connection
+from recado.stack import store
 
 STATES: Final = {
     "failed": pb.LEDGER_STATE_FAILED,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from plumbing import migrations, settings
+from plumbing import settings
 from plumbing.rpc import health
 from recado.stack import credentials, postgres, store, valkey
 from recado.stack.folder import Folder
@@ -239,7 +239,7 @@ class Plan:
     def _migrate(self) -> None:
         if self._has_postgres:
             store.create_database(self._postgres.url(database="postgres"), postgres.DATABASE)
-        migrations.apply(self._owner_url(), MIGRATED_PACKAGES)
+        store.migrate(self._owner_url(), MIGRATED_PACKAGES)
         if self._has_postgres:
             for name in SERVICES:
                 store.ensure_login(

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import shutil
 import sys
 import time
 import urllib.error
@@ -97,7 +99,8 @@ def run(options: Options) -> None:
 
 
 def _introduce(reporter: _Reporter, plan: Plan, folder: Folder, lead_id: str | None) -> None:
-    data = f" --data {folder.path}" if folder.path != Path(".recado").absolute() else ""
+    recado = _command()
+    data = f" --data {shlex.quote(str(folder.path))}" if folder.path != Path(".recado").absolute() else ""
     reporter.line()
     reporter.heading(f"Recado runs at {plan.base_url}")
     reporter.line(f"Data and logs: {folder.path}   Stop: Ctrl-C")
@@ -105,7 +108,7 @@ def _introduce(reporter: _Reporter, plan: Plan, folder: Folder, lead_id: str | N
     if lead_id is None:
         reporter.line("It is empty. Register a number, then make a token to read with:")
         reporter.line(
-            f"  recado instance add{data} --tenant acme --waba-id ID --phone-number-id ID "
+            f"  {recado} instance add{data} --tenant acme --waba-id ID --phone-number-id ID "
             '--display-phone-number "+55 11 4000-0000"'
         )
         reporter.line(
@@ -122,6 +125,14 @@ def _introduce(reporter: _Reporter, plan: Plan, folder: Folder, lead_id: str | N
         f'curl -H "Authorization: Bearer {token}" '
         f'"{plan.base_url}{_API}/conversations/sync?leadId={quote(lead_id)}"'
     )
+
+
+def _command() -> str:
+    """Give this command as it can be typed here."""
+    called = Path(sys.argv[0])
+    if called.name != "recado":
+        return "python -m recado"
+    return "recado" if shutil.which("recado") else shlex.quote(os.path.relpath(called))
 
 
 def _wait_for_lead(plan: Plan, supervisor: Supervisor) -> str:

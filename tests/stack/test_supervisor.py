@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,7 +46,7 @@ class Stack:
 
 
 @pytest.fixture
-def stack(tmp_path: Path, marked: Marked) -> Iterator[Stack]:
+def stack(tmp_path: Path, marked: Marked) -> Stack:
     return Stack(tmp_path / "data", marked)
 
 
