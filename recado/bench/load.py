@@ -90,16 +90,19 @@ class _Connection:
         self.socket = socket.create_connection(address, timeout=5.0)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = b""
-        self.job: _Job | None = None
+        self.job: Job | None = None
         self.idle_since = 0.0
 
 
-class _Job(msgspec.Struct):
+class Job(msgspec.Struct):
     number: int
     request: bytes
     due_at: float
     attempts: int = 0
-    sent_at: float = 0.0
+
+    def latency_s(self, *, at: float) -> float:
+        """Say how long it has taken, the time it waited for a connection included."""
+        return at - self.due_at
 
 
 class _Source:
@@ -134,7 +137,7 @@ class Generator:
         self._selector = selectors.DefaultSelector()
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
-        self._waiting: deque[_Job] = deque()
+        self._waiting: deque[Job] = deque()
         self._outcome = Outcome()
         self._ends_at = 0.0
 
@@ -176,7 +179,7 @@ class Generator:
                     is_exhausted = True
                     break
                 self._outcome.taken += 1
-                self._send(_Job(taken[0], taken[1], now), now)
+                self._send(Job(taken[0], taken[1], now), now)
             if is_exhausted and not self._busy and not self._waiting:
                 return
             self._receive(_SLEEP_S_MAX)
@@ -190,7 +193,7 @@ class Generator:
                 if taken is None:
                     return
                 self._outcome.taken += 1
-                self._waiting.append(_Job(taken[0], taken[1], started + due_s))
+                self._waiting.append(Job(taken[0], taken[1], started + due_s))
             while self._waiting and self._idle:
                 self._send(self._waiting.popleft(), now)
             if now >= self._ends_at:
@@ -221,7 +224,7 @@ class Generator:
         if connection in self._idle:
             self._idle.remove(connection)
 
-    def _send(self, job: _Job, now: float) -> None:
+    def _send(self, job: Job, now: float) -> None:
         # The connection used last: the others may rest.
         connection = self._idle[-1]
         if now - connection.idle_since > _IDLE_S_MAX:
@@ -231,7 +234,6 @@ class Generator:
         self._idle.pop()
         connection.job = job
         job.attempts += 1
-        job.sent_at = now
         self._busy.add(connection)
         with contextlib.suppress(OSError):
             # A broken connection shows when its answer is read.
@@ -246,16 +248,16 @@ class Generator:
                 data = b""
             if data:
                 connection.received += data
-                status = _status_of(connection.received)
+                status = status_of(connection.received)
                 if status is not None and connection.job is not None:
                     self._answered(connection, connection.job, status)
             else:
                 self._lost(connection)
 
-    def _answered(self, connection: _Connection, job: _Job, status: int) -> None:
+    def _answered(self, connection: _Connection, job: Job, status: int) -> None:
         now = time.monotonic()
         outcome = self._outcome
-        outcome.latencies_s.append(now - job.due_at)
+        outcome.latencies_s.append(job.latency_s(at=now))
         outcome.statuses[status] = outcome.statuses.get(status, 0) + 1
         if status == 200:
             outcome.acknowledged += 1
@@ -284,7 +286,7 @@ class Generator:
                 self._outcome.unacknowledged.append(job.number)
 
 
-def _status_of(received: bytes) -> int | None:
+def status_of(received: bytes) -> int | None:
     """Give the status of a response that is there in full; None while it is not."""
     end = received.find(b"\r\n\r\n")
     if end < 0:
