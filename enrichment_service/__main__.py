@@ -24,12 +24,13 @@ def main() -> None:
     )
     migrations.check(pool, "enrichment_service")
     telemetry.serve_metrics(config.metrics_port)
-    servicer = service.EnrichmentServicer(
-        pool,
-        graph.Graph(config.graph_url, config.graph_version),
-        config.keyring,
-        clock=lambda: datetime.now(UTC),
-    )
+    client = graph.Graph(config.graph_url, config.graph_version, connections_max=config.rpc_workers)
+    servicer = service.EnrichmentServicer(pool, client, config.keyring, clock=lambda: datetime.now(UTC))
+
+    def stop() -> None:
+        client.close()
+        pool.close()
+
     server.run(
         "enrichment",
         address=config.listen,
@@ -37,7 +38,7 @@ def main() -> None:
         full_names=[service.FULL_NAME],
         verifier=verifier,
         workers=config.rpc_workers,
-        on_stop=pool.close,
+        on_stop=stop,
         ready=lambda: postgres.ping(pool),
     )
 

@@ -9,27 +9,29 @@ from psycopg.rows import scalar_row
 
 
 def upsert_credential(
-    conn: Connection[Any], *, tenant: str, instance_id: uuid.UUID, sealed_token: bytes, key_id: str
+    conn: Connection[Any],
+    *,
+    tenant: str,
+    instance_id: uuid.UUID,
+    sealed_token: bytes,
+    key_id: str,
+    stored_at: datetime,
 ) -> None:
-    """Keep a sealed token; what was refused to the one before may be granted to this one."""
-    parameters = {
-        "tenant": tenant,
-        "instance_id": instance_id,
-        "sealed_token": sealed_token,
-        "key_id": key_id,
-    }
+    """Keep a sealed token in place of the one before."""
     conn.execute(
         """
-        INSERT INTO enrichment.credentials (tenant_id, instance_id, sealed_token, key_id)
-        VALUES (%(tenant)s, %(instance_id)s, %(sealed_token)s, %(key_id)s)
+        INSERT INTO enrichment.credentials (tenant_id, instance_id, sealed_token, key_id, stored_at)
+        VALUES (%(tenant)s, %(instance_id)s, %(sealed_token)s, %(key_id)s, %(stored_at)s)
         ON CONFLICT (tenant_id, instance_id) DO UPDATE
-        SET sealed_token = EXCLUDED.sealed_token, key_id = EXCLUDED.key_id, stored_at = now()
+        SET sealed_token = EXCLUDED.sealed_token, key_id = EXCLUDED.key_id, stored_at = EXCLUDED.stored_at
         """,
-        parameters,
-    )
-    conn.execute(
-        "DELETE FROM enrichment.refusals WHERE tenant_id = %(tenant)s AND instance_id = %(instance_id)s",
-        parameters,
+        {
+            "tenant": tenant,
+            "instance_id": instance_id,
+            "sealed_token": sealed_token,
+            "key_id": key_id,
+            "stored_at": stored_at,
+        },
     )
 
 
@@ -57,6 +59,14 @@ def find_refusal(
             """,
             {"tenant": tenant, "instance_id": instance_id, "endpoint": endpoint, "now": now},
         ).fetchone()
+
+
+def delete_refusals(conn: Connection[Any], *, tenant: str, instance_id: uuid.UUID) -> None:
+    """Forget what was refused: a new access token may be granted it."""
+    conn.execute(
+        "DELETE FROM enrichment.refusals WHERE tenant_id = %(tenant)s AND instance_id = %(instance_id)s",
+        {"tenant": tenant, "instance_id": instance_id},
+    )
 
 
 def upsert_refusal(
