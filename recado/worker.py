@@ -1,4 +1,7 @@
-"""The worker: performs the jobs of the queues by calling the services."""
+"""The worker: performs the jobs of the queues by calling the services.
+
+A job that fails is not tried again here: its row stays in capture's outbox, which hands it over again.
+"""
 
 import os
 from collections.abc import Callable, Mapping
@@ -11,8 +14,13 @@ from plumbing import errors, queues, settings, telemetry, tokens
 from plumbing.rpc import client
 from protos import capture_pb2, capture_pb2_grpc, enrichment_pb2, enrichment_pb2_grpc, jobs
 
-
 _NICENESS: Final = 10
+
+_LEAD_TIMEOUT_S: Final = 10.0
+# The Graph API is tried again within it; then the profile is what webhooks said.
+_PROFILE_TIMEOUT_S: Final = 15.0
+# The service's answer has to arrive before the queue calls the job a failure.
+_SYNC_TIMEOUT_S: Final = jobs.RUN_SYNC.timeout_s - 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +62,7 @@ class Jobs:
             lead = self._call(
                 self._capture.GetLeadProfile,
                 capture_pb2.GetLeadProfileRequest(tenant=tenant, lead_id=lead_id),
-                timeout_s=10,
+                timeout_s=_LEAD_TIMEOUT_S,
             )
         except errors.NotFound:
             return  # erased since; its jobs went with it
@@ -68,7 +76,7 @@ class Jobs:
                 known_name=lead.name,
                 known_last_message_at=lead.last_message_at if lead.HasField("last_message_at") else None,
             ),
-            timeout_s=30,
+            timeout_s=_PROFILE_TIMEOUT_S,
         )
         self._call(
             self._capture.ApplyLeadProfile,
@@ -83,15 +91,15 @@ class Jobs:
                 status=profile.status,
                 sources_json=msgspec.json.encode(dict(profile.sources)).decode(),
             ),
-            timeout_s=10,
+            timeout_s=_LEAD_TIMEOUT_S,
         )
 
     def run_sync(self, *, tenant: str, sync_id: str) -> None:
-        """Do a manual recovery."""
+        """Do what a sync log asks for."""
         self._call(
             self._capture.RunSync,
             capture_pb2.RunSyncRequest(tenant=tenant, sync_id=sync_id),
-            timeout_s=jobs.RUN_SYNC.timeout_s - 10,
+            timeout_s=_SYNC_TIMEOUT_S,
         )
 
     def _call(self, method: Any, request: Any, *, timeout_s: float) -> Any:
