@@ -299,6 +299,9 @@ def main() -> None:
     try:
         # Returns what the command returned, or the exit code of --help and the like.
         code = root.main(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as nothing_named:
+        nothing_named.show()
+        code = nothing_named.exit_code
     except click.ClickException as failure:
         click.echo(f"Error: {failure.format_message()}", err=True)
         code = failure.exit_code

@@ -1,14 +1,17 @@
 """Where the services are that a command talks to, and with which secret it introduces itself."""
 
+import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import click
+import grpc
 
-from plumbing import settings, tokens
+from plumbing import errors, settings, tokens
+from plumbing.rpc import client
 from recado.stack import credentials
 from recado.stack.folder import Folder
 
@@ -36,6 +39,16 @@ class Connection:
                 f"name its folder with --data, or set {name}"
             )
         return str(state[f"{service}_address"])
+
+    @contextlib.contextmanager
+    def channel(self, service: str) -> Generator[grpc.Channel]:
+        """Open a channel to a service; when it is away, the message says where it was looked for."""
+        address = self.address(service)
+        with client.open_channel(address) as channel:
+            try:
+                yield channel
+            except errors.Unavailable as error:
+                raise click.ClickException(f"{service} at {address}: {error}") from error
 
     def auth_secret(self) -> str:
         """Give the secret that signs tokens; a stack's is known while it is stopped, too."""

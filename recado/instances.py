@@ -24,7 +24,7 @@ def add(
     Raises plumbing.errors, AlreadyExists when the number is another tenant's.
     """
     token = connection.token(tenant=tenant, scopes=["instances:admin"])
-    with client.open_channel(connection.address("capture")) as channel:
+    with connection.channel("capture") as channel:
         # The generated stubs have no types.
         capture: Any = capture_pb2_grpc.CaptureServiceStub(channel)
         instance: capture_pb2.Instance = client.call(
@@ -39,7 +39,7 @@ def add(
             timeout_s=_TIMEOUT_S,
         )
     if access_token is not None:
-        with client.open_channel(connection.address("enrichment")) as channel:
+        with connection.channel("enrichment") as channel:
             enrichment: Any = enrichment_pb2_grpc.EnrichmentServiceStub(channel)
             client.call(
                 enrichment.StoreAccessToken,

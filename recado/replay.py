@@ -44,7 +44,7 @@ def run(
         to_time=_timestamp(to_time),
     )
     with (
-        client.open_channel(connection.address("capture")) as channel,
+        connection.channel("capture") as channel,
         # On standard error: standard output says the outcome alone.
         Progress(
             TextColumn("Replaying"),
@@ -78,7 +78,7 @@ def show_failures(connection: Connection, *, tenant: str | None) -> None:
     Without a tenant: those too broken to belong to one.
     """
     request = pb.ListWebhookFailuresRequest(page_size=_SHOWN_MAX)
-    with client.open_channel(connection.address("capture")) as channel:
+    with connection.channel("capture") as channel:
         answer: pb.ListWebhookFailuresResponse = client.call(
             _stub(channel).ListWebhookFailures,
             request,

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shutil
 import socket
 import sys
 import urllib.error
@@ -135,20 +134,16 @@ class Plan:
         )
 
     def _declare_gateway(self) -> Program:
-        metrics = self._folder.path / "run" / "gateway-metrics"
         return Program(
             name="gateway",
             command=_recado("serve", "gateway"),
             environment=self._environment(
                 "gateway",
                 {
-                    "RECADO_HOST": self._host,
+                    "RECADO_HOST": f"[{self._host}]" if ":" in self._host else self._host,
                     "RECADO_PORT": str(self._port),
-                    # Where the workers add up their counters.
-                    "PROMETHEUS_MULTIPROC_DIR": str(metrics),
                 },
             ),
-            prepare=functools.partial(_empty, metrics),
             is_healthy=functools.partial(_answers, f"{self.base_url}/livez"),
         )
 
@@ -282,8 +277,3 @@ def _answers(url: str) -> bool:
             return response.status == 200
     except (OSError, urllib.error.URLError):
         return False
-
-
-def _empty(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)

@@ -197,13 +197,18 @@ def free_port() -> int:
 
 
 def is_port_free(host: str, port: int) -> bool:
+    return why_not_free(host, port) is None
+
+
+def why_not_free(host: str, port: int) -> OSError | None:
+    """Give what stands in the way of listening there; None when nothing does."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return error
+    return None
 
 
 def _has_ended(pid: int) -> bool:

@@ -1,5 +1,6 @@
 """`recado up`: the whole system from one data folder, until it is told to stop."""
 
+import errno
 import json
 import os
 import shlex
@@ -19,7 +20,7 @@ from rich.markup import escape
 from plumbing import tokens
 from recado.stack.folder import Folder
 from recado.stack.plan import Plan
-from recado.stack.processes import StackError, is_port_free
+from recado.stack.processes import StackError, why_not_free
 from recado.stack.supervisor import Supervisor
 
 SANDBOX_TENANT: Final = "sandbox"
@@ -71,11 +72,14 @@ def run(options: Options) -> None:
     reporter = _Reporter()
     lock = folder.lock()
     try:
-        if not is_port_free(options.host, options.port):
+        obstacle = why_not_free(options.host, options.port)
+        if obstacle is not None and obstacle.errno == errno.EADDRINUSE:
             raise StackError(
                 f"port {options.port} of {options.host} is taken by another program: "
                 "choose another with --port N"
             )
+        if obstacle is not None:
+            raise StackError(f"cannot listen on {options.host}, port {options.port}: {obstacle.strerror}")
         plan = Plan(folder, os.environ, host=options.host, port=options.port, has_sandbox=options.has_sandbox)
 
         def publish(pids: dict[str, int]) -> None:
