@@ -46,7 +46,7 @@ protos: .venv/dev.stamp ## Generate the stubs of protos/*.proto again
 
 # Needs uv on the PATH: pip cannot write hashes for every Python and system at once.
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-  --no-emit-index-url --no-emit-find-links --extra embedded pyproject.toml
+  --no-emit-index-url --no-emit-find-links --extra build --extra embedded pyproject.toml
 
 lock: ## Pin the newest parts that pyproject.toml allows; LOCK_ARGS="--upgrade" or "--upgrade-package NAME"
 	@command -v uv >/dev/null || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 1; }
