@@ -116,7 +116,7 @@ def _introduce(reporter: _Reporter, plan: Plan, folder: Folder, lead_id: str | N
             '--display-phone-number "+55 11 4000-0000"'
         )
         reporter.line(
-            f'  recado token issue{data} --tenant acme --user me --scope "history:read history:sync"'
+            f'  {recado} token issue{data} --tenant acme --user me --scope "history:read history:sync"'
         )
         reporter.line(f"Meta posts its webhooks to {plan.base_url}/webhooks/whatsapp")
         return
