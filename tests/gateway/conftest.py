@@ -1,0 +1,167 @@
+"""The gateway over real services: capture and history in this process, PostgreSQL beside it."""
+
+import hashlib
+import hmac
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import flask.testing
+import psycopg
+import pytest
+
+import capture_service.service
+import history_service.service
+from capture_service import recovery
+from capture_service.ingest import Ingest
+from capture_service.sweep import Sweeper
+from gateway import app, settings
+from gateway.backends import Backends
+from plumbing import postgres, tokens
+from plumbing.rpc import server
+from tests import wire
+
+APP_SECRET = b"of the app"
+OLD_APP_SECRET = b"of the app, before"
+VERIFY_TOKEN = "of the callback"
+API = "/api/v1/whatsapp"
+
+
+class System:
+    """A gateway to send requests to, and the jobs that it has started."""
+
+    def __init__(
+        self,
+        client: flask.testing.FlaskClient,
+        capture: server.Server,
+        run_sync: Callable[[str, str], None],
+        execute: Callable[[str], Any],
+    ) -> None:
+        """`run_sync(tenant, sync_id)` does the worker's part, `execute` asks the database as its owner."""
+        self.client = client
+        self.capture = capture
+        self.run_sync = run_sync
+        self.execute = execute
+
+    def post_webhook(self, body: bytes, *, secret: bytes = APP_SECRET) -> Any:
+        signature = hmac.new(secret, body, hashlib.sha256).hexdigest()
+        return self.client.post(
+            "/webhooks/whatsapp", data=body, headers={"X-Hub-Signature-256": f"sha256={signature}"}
+        )
+
+    def get(self, path: str, token: str | None, **query: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return self.client.get(f"{API}{path}", query_string=query, headers=headers)
+
+    def post(self, path: str, token: str | None, body: Any) -> Any:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return self.client.post(f"{API}{path}", json=body, headers=headers)
+
+    def register(self, token: str, number_id: str = wire.NUMBER_ID, waba_id: str = wire.WABA_ID) -> str:
+        answer = self.post(
+            "/instances",
+            token,
+            {
+                "wabaId": waba_id,
+                "phoneNumberId": number_id,
+                "displayPhoneNumber": wire.BUSINESS,
+                "name": "Padaria Aurora",
+            },
+        )
+        assert answer.status_code == 201, answer.text
+        return answer.json["id"]
+
+    def leads(self, token: str, **query: Any) -> list[dict[str, Any]]:
+        answer = self.get("/leads", token, **query)
+        assert answer.status_code == 200, answer.text
+        return answer.json["leads"]
+
+    def page(self, token: str, lead_id: str, **query: Any) -> dict[str, Any]:
+        answer = self.get("/conversations/sync", token, leadId=lead_id, **query)
+        assert answer.status_code == 200, answer.text
+        return answer.json
+
+    def walk(self, token: str, lead_id: str, **query: Any) -> Iterator[dict[str, Any]]:
+        """Yield every message of a lead, page by page."""
+        cursor: dict[str, str] = {}
+        while True:
+            page = self.page(token, lead_id, **query, **cursor)
+            yield from page["messages"]
+            if not page["pagination"]["hasMore"]:
+                return
+            cursor = {"cursor": page["pagination"]["cursor"]}
+
+
+def _pool(dsn: str, role: str) -> Any:
+    return postgres.open_pool(
+        dsn,
+        role=role,
+        application_name="test",
+        size_max=4,
+        statement_timeout_s=20,
+        lock_timeout_s=10,
+        idle_timeout_s=60,
+        acquire_timeout_s=1,
+    )
+
+
+@pytest.fixture
+def system(database: str, database_url_for: Callable[[str], str], auth_secret: str) -> Iterator[System]:
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    verifier = tokens.Verifier(auth_secret)
+    writing = _pool(database_url_for("recado_capture"), "recado_capture")
+    reading = _pool(database_url_for("recado_history"), "recado_history")
+    ingest = Ingest(writing, clock=clock, on_outbox=lambda: None)
+    sweeper = Sweeper(writing, ingest, lambda job, job_id, arguments: None)
+    capture = server.start(
+        "capture",
+        address="127.0.0.1:0",
+        register=lambda grpc_server: capture_service.service.register(
+            grpc_server, capture_service.service.CaptureServicer(writing, ingest, sweeper, clock=clock)
+        ),
+        full_names=[capture_service.service.FULL_NAME],
+        verifier=verifier,
+        workers=8,
+    )
+    history = server.start(
+        "history",
+        address="127.0.0.1:0",
+        register=lambda grpc_server: history_service.service.register(
+            grpc_server, history_service.service.HistoryServicer(reading, clock=clock)
+        ),
+        full_names=[history_service.service.FULL_NAME],
+        verifier=verifier,
+        workers=8,
+    )
+    config = settings.Settings(
+        host="127.0.0.1",
+        port=1,
+        workers=1,
+        metrics_port=0,
+        app_secrets=(APP_SECRET, OLD_APP_SECRET),
+        verify_token=VERIFY_TOKEN,
+        auth_secret=auth_secret,
+        capture_address=capture.address,
+        history_address=history.address,
+    )
+    backends = Backends(
+        capture_address=capture.address, history_address=history.address, auth_secret=auth_secret
+    )
+    with psycopg.connect(database, autocommit=True) as conn:
+
+        def run_sync(tenant: str, sync_id: str) -> None:
+            recovery.run_sync(ingest, writing, tenant=tenant, sync_id=uuid.UUID(sync_id), clock=clock)
+
+        yield System(
+            app.create(config, backends).test_client(),
+            capture,
+            run_sync,
+            lambda statement: conn.execute(statement.encode()),
+        )
+    history.stop()
+    capture.stop()
+    reading.close()
+    writing.close()
