@@ -8,11 +8,10 @@ from typing import Any, Final
 
 import grpc
 import msgspec
-from google.protobuf.timestamp_pb2 import Timestamp
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
-from history_service import cursor, store
+from history_service import cursor, search, store
 from plumbing import errors, postgres
 from plumbing.errors import FieldFault
 from plumbing.rpc import calls
@@ -40,103 +39,116 @@ _SOURCES: Final = (
 )
 # Meta's documents show it where an edit answers nothing.
 _NO_MESSAGE: Final = "M0"
-_SEPARATORS: Final = re.compile(r"[\s()+.-]")
-_BRAZIL_LONG: Final = re.compile(r"(55[1-9]\d)9([6-9]\d{7})")
+_NO_DIGIT: Final = re.compile(r"[^0-9]")
 
 
 class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     def __init__(self, pool: ConnectionPool[Any], *, clock: Callable[[], datetime]) -> None:
         self._pool = pool
         self._clock = clock
+        # Tenants are never renamed and their ids never used again, so a name is looked up once.
+        self._tenant_ids: dict[str, int] = {}
 
     def ListMessages(
         self, request: pb.ListMessagesRequest, context: grpc.ServicerContext
     ) -> pb.ListMessagesResponse:
-        calls.current().caller.require("history:read")
+        caller = calls.current().caller
+        caller.require("history:read")
         page_size = _page_size(request.page_size)
+        lead_id = _uuid("lead_id", request.lead_id)
+        from_time = _moment(request, "from_time")
+        to_time = _moment(request, "to_time")
+        if from_time and to_time and from_time > to_time:
+            raise _invalid("from_time", "must not be after the end of the range")
+        if request.order not in (pb.ORDER_UNSPECIFIED, pb.ORDER_ASC, pb.ORDER_DESC):
+            raise _invalid("order", "must be ORDER_ASC or ORDER_DESC")
         is_descending = request.order == pb.ORDER_DESC
-        wanted = store.MessageFilter(
-            lead_id=_uuid("lead_id", request.lead_id),
-            from_time=request.from_time.ToDatetime(UTC) if request.HasField("from_time") else None,
-            to_time=request.to_time.ToDatetime(UTC) if request.HasField("to_time") else None,
-        )
-        is_filtered = bool(wanted.from_time or wanted.to_time)
-        question = ("messages", calls.current().caller.tenant, wanted, is_descending)
+        is_filtered = bool(from_time or to_time)
+        question = ("messages", caller.tenant, lead_id, from_time, to_time, is_descending)
         position = _position(request.page_token, question)
-        if position and position.moment is None:
-            raise _bad_page_token()
+        after = (position.moment, position.row_id) if position and position.moment else None
 
         def work(conn: Connection[Any]) -> pb.ListMessagesResponse:
             # Before anything is read: what is committed later may be missing from the answer.
             synced_up_to = self._clock()
-            scope, lead, conversations = _open(conn, wanted.lead_id)
-            after = (position.moment, position.row_id) if position and position.moment else None
-            rows = store.list_messages(
-                conn, scope, wanted, is_descending=is_descending, after=after, count_max=page_size + 1
+            access = self._access(conn)
+            lead, conversations = _open(conn, access, lead_id)
+            wanted = store.MessageFilter(
+                tenant_id=access.tenant_id, lead_id=lead_id, from_time=from_time, to_time=to_time
             )
-            page = rows[:page_size]
-            in_all = sum(conversation.message_count for conversation in conversations)
+            instances = {row.instance_id: row for row in conversations}
+            instance_ids = None if access.instances is None else list(instances)
+            rows = store.list_messages(
+                conn,
+                wanted,
+                instance_ids=instance_ids,
+                is_descending=is_descending,
+                after=after,
+                count_max=page_size + 1,
+            )
+            in_all = sum(row.message_count for row in conversations)
             if not is_filtered:
                 total = in_all
             elif position and position.total is not None:
                 total = position.total
             else:
-                total = store.count_messages(conn, scope, wanted)
+                total = store.count_messages(conn, wanted, instance_ids=instance_ids)
+            page = rows[:page_size]
             token = ""
             if len(rows) > page_size:
                 last = cursor.Position.at(page[-1].sent_at, page[-1].id, total=total if is_filtered else None)
                 token = cursor.write(last, *question)
-            answer = pb.ListMessagesResponse(
-                messages=[_message(row, scope, lead) for row in page],
+            first_message_at, last_message_at = _span(conversations)
+            return pb.ListMessagesResponse(
+                messages=[_message(row, instances[row.instance_id], lead) for row in page],
                 next_page_token=token,
                 total_size=total,
-                summary=pb.ConversationSummary(total_messages=in_all),
+                summary=pb.ConversationSummary(
+                    first_message_at=first_message_at,
+                    last_message_at=last_message_at,
+                    total_messages=in_all,
+                    synced_up_to=synced_up_to,
+                ),
             )
-            summary = answer.summary
-            _set(
-                summary.first_message_at,
-                min(_present(c.first_message_at for c in conversations), default=None),
-            )
-            _set(
-                summary.last_message_at, max(_present(c.last_message_at for c in conversations), default=None)
-            )
-            _set(summary.synced_up_to, synced_up_to)
-            return answer
 
         return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
 
     def ListLeads(self, request: pb.ListLeadsRequest, context: grpc.ServicerContext) -> pb.ListLeadsResponse:
-        calls.current().caller.require("history:read")
+        caller = calls.current().caller
+        caller.require("history:read")
         page_size = _page_size(request.page_size)
         if len(request.query) > _QUERY_CHARS_MAX or "\0" in request.query:
             raise _invalid("query", f"must be at most {_QUERY_CHARS_MAX} characters, none of them U+0000")
-        text = request.query.strip()
-        search = store.LeadSearch(text=text, numbers=number_forms(text))
-        question = ("leads", calls.current().caller.tenant, text)
+        sought = store.LeadSearch(
+            text=search.comparable(request.query),
+            numbers=search.number_forms(request.query),
+            accented=search.ACCENTED,
+            plain=search.PLAIN,
+        )
+        question = ("leads", caller.tenant, sought.text)
         position = _position(request.page_token, question)
+        after = (position.moment, position.row_id) if position else None
 
         def work(conn: Connection[Any]) -> pb.ListLeadsResponse:
-            scope = _scope(conn)
-            if scope is None:
+            try:
+                access = self._access(conn)
+            except errors.NotFound:  # a business whose first number is yet to be registered
                 return pb.ListLeadsResponse()
-            after = (position.moment, position.row_id) if position else None
-            rows = store.list_leads(conn, scope, search, after=after, count_max=page_size + 1)
+            rows = store.list_leads(conn, access, sought, after=after, count_max=page_size + 1)
+            if position and position.total is not None:
+                total = position.total
+            else:
+                total = store.count_leads(conn, access, sought)
             page = rows[:page_size]
-            total = (
-                position.total
-                if position and position.total is not None
-                else store.count_leads(conn, scope, search)
-            )
             token = ""
             if len(rows) > page_size:
                 last = cursor.Position.at(page[-1].last_message_at, page[-1].id, total=total)
                 token = cursor.write(last, *question)
-            exchanges = store.list_conversations(conn, scope, [row.id for row in page])
+            exchanges: dict[uuid.UUID, list[store.ConversationRow]] = {row.id: [] for row in page}
+            for exchange in store.list_conversations(conn, access, list(exchanges)):
+                exchanges[exchange.lead_id].append(exchange)
             return pb.ListLeadsResponse(
-                leads=[
-                    _lead(row, [exchange for exchange in exchanges if exchange.lead_id == row.id], scope)
-                    for row in page
-                ],
+                leads=[_lead(row, exchanges[row.id]) for row in page],
                 next_page_token=token,
                 total_size=total,
             )
@@ -148,97 +160,121 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         lead_id = _uuid("lead_id", request.lead_id)
 
         def work(conn: Connection[Any]) -> pb.Lead:
-            scope, lead, conversations = _open(conn, lead_id)
-            return _lead(lead, conversations, scope)
+            return _lead(*_open(conn, self._access(conn), lead_id))
 
         return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
 
+    def _access(self, conn: Connection[Any]) -> store.Access:
+        """Give what the caller's token opens. Raises NotFound when nothing of its tenant is there."""
+        caller = calls.current().caller
+        tenant_id = self._tenant_ids.get(caller.tenant)
+        if tenant_id is None:
+            tenant_id = store.find_tenant(conn, caller.tenant)
+            if tenant_id is None:
+                raise errors.NotFound("no such lead")
+            self._tenant_ids[caller.tenant] = tenant_id
+        if caller.instances is None:
+            return store.Access(tenant_id)
+        # What is no UUID is the id of no instance: it opens nothing.
+        return store.Access(tenant_id, [id for text in sorted(caller.instances) if (id := _read_uuid(text))])
+
 
 def register(server: grpc.Server, servicer: HistoryServicer) -> None:
-    history_pb2_grpc.add_HistoryServiceServicer_to_server(servicer, server)
-
-
-def number_forms(text: str) -> list[str]:
-    """Give the digits of a typed number, also without Brazil's ninth digit; nothing when it is no number.
-
-    Stored numbers carry both forms where they have two, so only a whole long form needs shortening.
-    """
-    digits = _SEPARATORS.sub("", text)
-    if not (digits.isascii() and digits.isdigit() and len(digits) >= 3):
-        return []
-    short = _BRAZIL_LONG.fullmatch(digits)
-    return [digits, short[1] + short[2]] if short else [digits]
-
-
-def _scope(conn: Connection[Any]) -> store.Scope | None:
-    caller = calls.current().caller
-    granted = None if caller.instances is None else [_uuid("instances", id) for id in caller.instances]
-    return store.find_scope(conn, tenant=caller.tenant, granted=granted)
+    stubs: Any = history_pb2_grpc  # generated without types
+    stubs.add_HistoryServiceServicer_to_server(servicer, server)
 
 
 def _open(
-    conn: Connection[Any], lead_id: uuid.UUID
-) -> tuple[store.Scope, store.LeadRow, list[store.ConversationRow]]:
+    conn: Connection[Any], access: store.Access, lead_id: uuid.UUID
+) -> tuple[store.LeadRow, list[store.ConversationRow]]:
     """Give a lead that the caller may see. Raises NotFound, alike for what is not there."""
-    scope = _scope(conn)
-    conversations = store.list_conversations(conn, scope, [lead_id]) if scope else []
-    lead = store.find_lead(conn, scope, lead_id) if scope and conversations else None
-    if scope is None or lead is None:
+    found = store.find_lead(conn, access, lead_id)
+    if found is None:
         raise errors.NotFound("no such lead")
-    return scope, lead, conversations
+    return found
 
 
-def _message(row: store.MessageRow, scope: store.Scope, lead: store.LeadRow) -> pb.Message:
-    instance = scope.instances[row.instance_id]
+def _span(conversations: Sequence[store.ConversationRow]) -> tuple[datetime | None, datetime | None]:
+    """Give the times of the first and of the last message of all of them."""
+    return (
+        min((row.first_message_at for row in conversations if row.first_message_at), default=None),
+        max((row.last_message_at for row in conversations if row.last_message_at), default=None),
+    )
+
+
+def _message(row: store.MessageRow, instance: store.ConversationRow, lead: store.LeadRow) -> pb.Message:
     is_inbound = row.direction == _INBOUND
-    message = pb.Message(
+    reply_to_wamid = _reply_to(row.context) if row.context else ""
+    return pb.Message(
         id=str(row.id),
         wamid=row.wamid,
         type=row.type,
         body=row.body or "",
         direction=pb.INBOUND if is_inbound else pb.OUTBOUND,
+        sent_at=row.sent_at,
         status=_STATUSES[row.status],
         sender=_sender(row, instance, lead, is_inbound=is_inbound),
         content_json=row.content or "",
+        context_json=row.context or "",
+        reply_to_id=str(ids.message_id(instance.instance_public_id, reply_to_wamid))
+        if reply_to_wamid
+        else "",
+        reply_to_wamid=reply_to_wamid,
         errors_json=row.errors or "",
         billing_json=row.billing or "",
-        instance_id=str(instance.public_id),
+        timeline=pb.Timeline(
+            sent_at=row.status_sent_at,
+            delivered_at=row.status_delivered_at,
+            read_at=row.status_read_at,
+            played_at=row.status_played_at,
+            failed_at=row.status_failed_at,
+        ),
+        instance_id=str(instance.instance_public_id),
         batch_id=str(row.batch_id),
+        batch_received_at=row.batch_received_at,
         is_sync_initial=row.is_sync_initial,
         sync_source=next((name for bits, name in _SOURCES if row.sources & bits), "webhook"),
         pattern=row.pattern or "",
     )
-    _set(message.sent_at, row.sent_at)
-    _set(message.batch_received_at, row.batch_received_at)
-    if row.context:
-        message.context_json = row.context
-        target = msgspec.json.decode(row.context).get("id")
-        if isinstance(target, str) and target and target != _NO_MESSAGE:
-            message.reply_to_wamid = target
-            message.reply_to_id = str(ids.message_id(instance.public_id, target))
-    for name in ("sent_at", "delivered_at", "read_at", "played_at", "failed_at"):
-        moment = getattr(row, f"status_{name}")
-        if moment:
-            _set(getattr(message.timeline, name), moment)
-    return message
+
+
+class _Context(msgspec.Struct):
+    """What Meta says of the message that this one refers to; the rest is passed on as it is."""
+
+    id: Any = None
+
+
+class _Sender(msgspec.Struct):
+    name: str | None = None
+    number: str | None = None
+    user_id: str | None = None
+
+
+_read_context: Final = msgspec.json.Decoder(_Context).decode
+_read_sender: Final = msgspec.json.Decoder(_Sender).decode
+
+
+def _reply_to(context: str) -> str:
+    """Give the wamid that a message answers; "" when it answers none."""
+    target = _read_context(context).id
+    return target if isinstance(target, str) and target != _NO_MESSAGE else ""
 
 
 def _sender(
-    row: store.MessageRow, instance: store.Instance, lead: store.LeadRow, *, is_inbound: bool
+    row: store.MessageRow, instance: store.ConversationRow, lead: store.LeadRow, *, is_inbound: bool
 ) -> pb.Party:
     if row.sender:
-        told = msgspec.json.decode(row.sender)
-        return pb.Party(
-            name=told.get("name") or "", number=told.get("number") or "", user_id=told.get("user_id") or ""
-        )
+        told = _read_sender(row.sender)
+        return pb.Party(name=told.name or "", number=told.number or "", user_id=told.user_id or "")
     if is_inbound:
         return pb.Party(name=lead.name or "", number=lead.wa_id or "", user_id=lead.user_id or "")
-    return pb.Party(name=instance.name, number=_SEPARATORS.sub("", instance.display_phone_number))
+    return pb.Party(name=instance.instance_name, number=_NO_DIGIT.sub("", instance.instance_number))
 
 
-def _lead(row: store.LeadRow, exchanges: Sequence[store.ConversationRow], scope: store.Scope) -> pb.Lead:
+def _lead(row: store.LeadRow, exchanges: Sequence[store.ConversationRow]) -> pb.Lead:
     profile = row.profile or {}
-    lead = pb.Lead(
+    first_message_at, last_message_at = _span(exchanges)
+    return pb.Lead(
         id=str(row.id),
         kind=row.kind,
         name=row.name or "",
@@ -247,36 +283,32 @@ def _lead(row: store.LeadRow, exchanges: Sequence[store.ConversationRow], scope:
         user_id=row.user_id or "",
         username=row.username or "",
         profile_picture_url=profile.get("profilePictureUrl") or "",
+        first_message_at=first_message_at,
+        last_message_at=last_message_at,
         message_count=sum(exchange.message_count for exchange in exchanges),
+        created_at=row.created_at,
+        conversations=[
+            pb.Conversation(
+                id=str(exchange.id),
+                instance_id=str(exchange.instance_public_id),
+                first_message_at=exchange.first_message_at,
+                last_message_at=exchange.last_message_at,
+                message_count=exchange.message_count,
+            )
+            for exchange in exchanges
+        ],
         status=profile.get("status") or "",
-        conversations=[_conversation(exchange, scope) for exchange in exchanges],
+        is_verified=profile.get("verified"),
     )
-    if isinstance(profile.get("verified"), bool):
-        lead.is_verified = profile["verified"]
-    _set(lead.first_message_at, min(_present(e.first_message_at for e in exchanges), default=None))
-    _set(lead.last_message_at, max(_present(e.last_message_at for e in exchanges), default=None))
-    _set(lead.created_at, row.created_at)
-    return lead
 
 
-def _conversation(row: store.ConversationRow, scope: store.Scope) -> pb.Conversation:
-    conversation = pb.Conversation(
-        id=str(row.id),
-        instance_id=str(scope.instances[row.instance_id].public_id),
-        message_count=row.message_count,
-    )
-    _set(conversation.first_message_at, row.first_message_at)
-    _set(conversation.last_message_at, row.last_message_at)
-    return conversation
-
-
-def _present(moments: Any) -> list[datetime]:
-    return [moment for moment in moments if moment is not None]
-
-
-def _set(stamp: Timestamp, moment: datetime | None) -> None:
-    if moment is not None:
-        stamp.FromDatetime(moment)
+def _moment(request: pb.ListMessagesRequest, name: str) -> datetime | None:
+    if not request.HasField(name):
+        return None
+    try:
+        return getattr(request, name).ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise _invalid(name, "must be a time of the years 1 to 9999") from None
 
 
 def _position(page_token: str, question: tuple[Any, ...]) -> cursor.Position | None:
@@ -307,10 +339,17 @@ def _remaining_s() -> float:
 
 
 def _uuid(name: str, text: str) -> uuid.UUID:
+    found = _read_uuid(text)
+    if found is None:
+        raise _invalid(name, "must be a UUID")
+    return found
+
+
+def _read_uuid(text: str) -> uuid.UUID | None:
     try:
         return uuid.UUID(text)
     except ValueError:
-        raise _invalid(name, "must be a UUID") from None
+        return None
 
 
 def _invalid(name: str, reason: str) -> errors.InvalidArgument:

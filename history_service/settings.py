@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from plumbing import settings
+from plumbing import settings, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     with settings.read(environ) as env:
         return Settings(
             database_url=env.secret("RECADO_DATABASE_URL"),
-            auth_secret=env.secret("RECADO_AUTH_SECRET"),
+            auth_secret=env.secret("RECADO_AUTH_SECRET", check=tokens.check_secret),
             listen=env.address("RECADO_LISTEN", "127.0.0.1:50053"),
             metrics_port=env.integer("RECADO_METRICS_PORT", 0, at_least=0, at_most=65535),
             rpc_workers=env.integer("RECADO_RPC_WORKERS", 16, at_least=2, at_most=256),

@@ -7,47 +7,25 @@ from typing import Any, Final, LiteralString
 
 import msgspec
 from psycopg import Connection
-from psycopg.rows import args_row, kwargs_row, scalar_row
+from psycopg.rows import args_row, scalar_row
 
 
-class Instance(msgspec.Struct, frozen=True):
-    id: int
-    public_id: uuid.UUID
-    name: str
-    display_phone_number: str
-
-
-class Scope(msgspec.Struct, frozen=True):
-    """What a caller may see: a tenant, and of it these instances."""
+class Access(msgspec.Struct, frozen=True):
+    """What a caller may see: of one tenant these instances (public ids), or all of them."""
 
     tenant_id: int
-    instances: dict[int, Instance]
-    sees_all: bool
-
-    @property
-    def instance_ids(self) -> list[int]:
-        return list(self.instances)
+    instances: list[uuid.UUID] | None = None
 
 
-def find_scope(conn: Connection[Any], *, tenant: str, granted: Sequence[uuid.UUID] | None) -> Scope | None:
-    """Give what a token opens; None when there is no such tenant. `granted` None is every instance."""
-    rows = conn.execute(
-        """
-        SELECT t.id, c.id, c.public_id, c.name, c.display_phone_number
-        FROM tenants t
-        LEFT JOIN whatsapp_configs c ON c.tenant_id = t.id
-          AND (%(granted)s::uuid[] IS NULL OR c.public_id = ANY(%(granted)s))
-        WHERE t.name = %(tenant)s AND t.id <> 0
-        """,
-        {"tenant": tenant, "granted": list(granted) if granted is not None else None},
-    ).fetchall()
-    if not rows:
-        return None
-    instances = {row[1]: Instance(*row[1:]) for row in rows if row[1] is not None}
-    return Scope(rows[0][0], instances, granted is None)
+def find_tenant(conn: Connection[Any], name: str) -> int | None:
+    """Give a tenant's id, which never changes; None for the tenant of what is not routed."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(
+            "SELECT id FROM tenants WHERE name = %(name)s AND id <> 0", {"name": name}
+        ).fetchone()
 
 
-class LeadRow(msgspec.Struct, frozen=True, kw_only=True):
+class LeadRow(msgspec.Struct, frozen=True):
     id: uuid.UUID
     kind: str
     name: str | None
@@ -56,51 +34,75 @@ class LeadRow(msgspec.Struct, frozen=True, kw_only=True):
     username: str | None
     profile: dict[str, Any] | None
     created_at: datetime
-    message_count: int
-    first_message_at: datetime | None
     last_message_at: datetime | None
+    """Across all instances: where the lead stands in the list."""
 
 
 class ConversationRow(msgspec.Struct, frozen=True):
     lead_id: uuid.UUID
     id: uuid.UUID
-    instance_id: int
     message_count: int
     first_message_at: datetime | None
     last_message_at: datetime | None
+    instance_id: int
+    instance_public_id: uuid.UUID
+    instance_name: str
+    instance_number: str
 
 
 _LEAD_COLUMNS: Final[LiteralString] = """
-  l.id, l.kind, coalesce(l.saved_name, l.profile_name, l.profile ->> 'name') AS name, l.wa_id, l.user_id,
-  l.username, l.profile, l.created_at, l.message_count, l.first_message_at, l.last_message_at
+  l.id, l.kind,
+  coalesce(nullif(l.saved_name, ''), nullif(l.profile_name, ''), l.profile ->> 'name') AS name,
+  l.wa_id, l.user_id, l.username, l.profile, l.created_at, l.last_message_at
 """
 
 
-def find_lead(conn: Connection[Any], scope: Scope, lead_id: uuid.UUID) -> LeadRow | None:
-    with conn.cursor(row_factory=kwargs_row(LeadRow)) as cursor:
-        return cursor.execute(
-            "SELECT "
-            + _LEAD_COLUMNS
-            + "FROM leads l WHERE l.tenant_id = %(tenant_id)s AND l.id = %(lead_id)s",
-            {"tenant_id": scope.tenant_id, "lead_id": lead_id},
-        ).fetchone()
+_CONVERSATION_COLUMNS: Final[LiteralString] = """
+  v.lead_id, v.id, v.message_count, v.first_message_at, v.last_message_at, v.instance_id,
+  i.public_id AS instance_public_id, i.name AS instance_name, i.display_phone_number AS instance_number
+"""
+
+_FROM_CONVERSATIONS: Final[LiteralString] = """
+    FROM conversations v
+    JOIN whatsapp_configs i ON i.tenant_id = v.tenant_id AND i.id = v.instance_id
+"""
+
+_VISIBLE: Final[LiteralString] = """
+    WHERE v.tenant_id = %(tenant_id)s AND v.lead_id = ANY(%(lead_ids)s)
+      AND (%(instances)s::uuid[] IS NULL OR i.public_id = ANY(%(instances)s::uuid[]))
+    ORDER BY v.last_message_at DESC NULLS LAST, v.instance_id
+"""
 
 
 def list_conversations(
-    conn: Connection[Any], scope: Scope, lead_ids: Sequence[uuid.UUID]
+    conn: Connection[Any], access: Access, lead_ids: Sequence[uuid.UUID]
 ) -> list[ConversationRow]:
-    """Give these leads' exchanges with the instances of the scope, the latest first."""
+    """Give these leads' exchanges with the instances that the caller may see, the latest first."""
     with conn.cursor(row_factory=args_row(ConversationRow)) as cursor:
         return cursor.execute(
-            """
-            SELECT lead_id, id, instance_id, message_count, first_message_at, last_message_at
-            FROM conversations
-            WHERE tenant_id = %(tenant_id)s AND lead_id = ANY(%(lead_ids)s)
-              AND instance_id = ANY(%(instances)s)
-            ORDER BY last_message_at DESC NULLS LAST, instance_id
-            """,
-            {"tenant_id": scope.tenant_id, "lead_ids": list(lead_ids), "instances": scope.instance_ids},
+            "SELECT" + _CONVERSATION_COLUMNS + _FROM_CONVERSATIONS + _VISIBLE,
+            {"tenant_id": access.tenant_id, "lead_ids": list(lead_ids), "instances": access.instances},
         ).fetchall()
+
+
+def find_lead(
+    conn: Connection[Any], access: Access, lead_id: uuid.UUID
+) -> tuple[LeadRow, list[ConversationRow]] | None:
+    """Give a lead with those of its exchanges that the caller may see; None when there are none."""
+    rows = conn.execute(
+        "SELECT"
+        + _LEAD_COLUMNS
+        + ","
+        + _CONVERSATION_COLUMNS
+        + _FROM_CONVERSATIONS
+        + "JOIN leads l ON l.tenant_id = v.tenant_id AND l.id = v.lead_id"
+        + _VISIBLE,
+        {"tenant_id": access.tenant_id, "lead_ids": [lead_id], "instances": access.instances},
+    ).fetchall()
+    if not rows:
+        return None
+    width = len(LeadRow.__struct_fields__)
+    return LeadRow(*rows[0][:width]), [ConversationRow(*row[width:]) for row in rows]
 
 
 class MessageRow(msgspec.Struct, frozen=True):
@@ -130,6 +132,7 @@ class MessageRow(msgspec.Struct, frozen=True):
 
 
 class MessageFilter(msgspec.Struct, frozen=True, kw_only=True):
+    tenant_id: int
     lead_id: uuid.UUID
     from_time: datetime | None = None
     to_time: datetime | None = None
@@ -137,54 +140,48 @@ class MessageFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 def list_messages(
     conn: Connection[Any],
-    scope: Scope,
     wanted: MessageFilter,
     *,
+    instance_ids: Sequence[int] | None,
     is_descending: bool,
     after: tuple[datetime, uuid.UUID] | None,
     count_max: int,
 ) -> list[MessageRow]:
-    """Give the next messages by (sent_at, id), whatever the depth at one price: an index range is read."""
-    conditions: LiteralString = """
-        WHERE m.tenant_id = %(tenant_id)s AND m.lead_id = %(lead_id)s
+    """Give the next messages by (sent_at, id): a range of the index, so any depth has one price.
+
+    `instance_ids` None is all of the tenant's.
     """
-    if not scope.sees_all:
-        conditions += " AND m.instance_id = ANY(%(instances)s)"
-    conditions += _between(wanted)
+    keyset: LiteralString = ""
     if after:
-        conditions += (
+        keyset = (
             " AND (m.sent_at, m.id) < (%(sent_at)s, %(id)s)"
             if is_descending
             else " AND (m.sent_at, m.id) > (%(sent_at)s, %(id)s)"
         )
-    order: LiteralString = (
-        "ORDER BY m.sent_at DESC, m.id DESC" if is_descending else "ORDER BY m.sent_at, m.id"
-    )
+    order: LiteralString = "m.sent_at DESC, m.id DESC" if is_descending else "m.sent_at, m.id"
     with conn.cursor(row_factory=args_row(MessageRow), binary=True) as cursor:
         return cursor.execute(
+            # The ledger through a subquery and not a join: whatever the planner believes, it is
+            # looked up for the rows of the page alone.
             """
-            SELECT p.id, p.instance_id, p.batch_id, w.received_at, p.sent_at, p.direction, p.status, p.sources,
-              p.is_sync_initial, p.wamid, p.type, p.body, p.content, p.context, p.sender, p.errors, p.billing,
-              p.pattern, p.status_sent_at, p.status_delivered_at, p.status_read_at, p.status_played_at,
-              p.status_failed_at
-            FROM (
-              SELECT m.*
-              FROM whatsapp_messages m
+            SELECT m.id, m.instance_id, m.batch_id,
+              (
+                SELECT w.received_at
+                FROM whatsapp_webhook_logs w
+                WHERE w.tenant_id = m.tenant_id AND w.id = m.batch_id
+              ),
+              m.sent_at, m.direction, m.status, m.sources, m.is_sync_initial, m.wamid, m.type, m.body,
+              m.content, m.context, m.sender, m.errors, m.billing, m.pattern, m.status_sent_at,
+              m.status_delivered_at, m.status_read_at, m.status_played_at, m.status_failed_at
+            FROM whatsapp_messages m
             """
-            + conditions
+            + _matching(wanted, instance_ids)
+            + keyset
+            + " ORDER BY "
             + order
-            + """
-              LIMIT %(count_max)s
-            ) AS p
-            LEFT JOIN whatsapp_webhook_logs w ON w.tenant_id = p.tenant_id AND w.id = p.batch_id
-            """
-            + order.replace("m.", "p."),
+            + " LIMIT %(count_max)s",
             {
-                "tenant_id": scope.tenant_id,
-                "lead_id": wanted.lead_id,
-                "instances": scope.instance_ids,
-                "from_time": wanted.from_time,
-                "to_time": wanted.to_time,
+                **_match_parameters(wanted, instance_ids),
                 "sent_at": after[0] if after else None,
                 "id": after[1] if after else None,
                 "count_max": count_max,
@@ -192,29 +189,22 @@ def list_messages(
         ).fetchall()
 
 
-def count_messages(conn: Connection[Any], scope: Scope, wanted: MessageFilter) -> int:
-    """Count what the filter matches, from the index."""
-    conditions: LiteralString = """
-        WHERE m.tenant_id = %(tenant_id)s AND m.lead_id = %(lead_id)s
-    """
-    if not scope.sees_all:
-        conditions += " AND m.instance_id = ANY(%(instances)s)"
+def count_messages(
+    conn: Connection[Any], wanted: MessageFilter, *, instance_ids: Sequence[int] | None
+) -> int:
+    """Count what the filter matches; from the index alone where no instance is left out."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        found = cursor.execute(
-            "SELECT count(*) FROM whatsapp_messages m" + conditions + _between(wanted),
-            {
-                "tenant_id": scope.tenant_id,
-                "lead_id": wanted.lead_id,
-                "instances": scope.instance_ids,
-                "from_time": wanted.from_time,
-                "to_time": wanted.to_time,
-            },
+        count = cursor.execute(
+            "SELECT count(*) FROM whatsapp_messages m" + _matching(wanted, instance_ids),
+            _match_parameters(wanted, instance_ids),
         ).fetchone()
-    return found or 0
+    return count or 0
 
 
-def _between(wanted: MessageFilter) -> LiteralString:
-    conditions: LiteralString = ""
+def _matching(wanted: MessageFilter, instance_ids: Sequence[int] | None) -> LiteralString:
+    conditions: LiteralString = " WHERE m.tenant_id = %(tenant_id)s AND m.lead_id = %(lead_id)s"
+    if instance_ids is not None:
+        conditions += " AND m.instance_id = ANY(%(instance_ids)s)"
     if wanted.from_time:
         conditions += " AND m.sent_at >= %(from_time)s"
     if wanted.to_time:
@@ -222,44 +212,69 @@ def _between(wanted: MessageFilter) -> LiteralString:
     return conditions
 
 
+def _match_parameters(wanted: MessageFilter, instance_ids: Sequence[int] | None) -> dict[str, Any]:
+    return {
+        "tenant_id": wanted.tenant_id,
+        "lead_id": wanted.lead_id,
+        "instance_ids": None if instance_ids is None else list(instance_ids),
+        "from_time": wanted.from_time,
+        "to_time": wanted.to_time,
+    }
+
+
 class LeadSearch(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller typed; empty finds everybody."""
+    """What a caller typed, as `history_service.search` reads it; no text finds everybody."""
 
     text: str
     numbers: list[str]
-    """The digits of it, in every form a number may be written."""
+    accented: str
+    plain: str
+
+
+# One branch for the leads with a last message and one for those without: the condition of either is a
+# range of the index leads_by_last_message, which one condition for both would not be.
+_LEADS_AFTER: Final[LiteralString] = """
+    AND (l.last_message_at, l.id) < (%(last_message_at)s, %(id)s)
+"""
+_LEADS_WITHOUT_AFTER: Final[LiteralString] = " AND l.last_message_at IS NULL AND l.id < %(id)s"
+_LEADS_WITHOUT: Final[LiteralString] = " AND l.last_message_at IS NULL"
+_LEADS_ORDER: Final[LiteralString] = """
+    ORDER BY l.last_message_at DESC NULLS LAST, l.id DESC
+    LIMIT %(count_max)s
+"""
 
 
 def list_leads(
     conn: Connection[Any],
-    scope: Scope,
+    access: Access,
     search: LeadSearch,
     *,
     after: tuple[datetime | None, uuid.UUID] | None,
     count_max: int,
 ) -> list[LeadRow]:
     """Give the next leads by last message, newest first; those without one come last."""
-    conditions = _visible(scope, search)
-    if after and after[0]:
-        conditions += """
-            AND (
-              (l.last_message_at, l.id) < (%(last_message_at)s, %(id)s) OR l.last_message_at IS NULL
-            )
-        """
-    elif after:
-        conditions += " AND l.last_message_at IS NULL AND l.id < %(id)s"
-    with conn.cursor(row_factory=kwargs_row(LeadRow)) as cursor:
+    select: LiteralString = "SELECT" + _LEAD_COLUMNS + "FROM leads l" + _visible(access, search)
+    if after is None:
+        statement: LiteralString = select + _LEADS_ORDER
+    elif after[0] is None:
+        statement = select + _LEADS_WITHOUT_AFTER + _LEADS_ORDER
+    else:
+        statement = (
+            "("
+            + select
+            + _LEADS_AFTER
+            + _LEADS_ORDER
+            + ") UNION ALL ("
+            + select
+            + _LEADS_WITHOUT
+            + _LEADS_ORDER
+            + ") LIMIT %(count_max)s"
+        )
+    with conn.cursor(row_factory=args_row(LeadRow)) as cursor:
         return cursor.execute(
-            "SELECT "
-            + _LEAD_COLUMNS
-            + "FROM leads l "
-            + conditions
-            + """
-            ORDER BY l.last_message_at DESC NULLS LAST, l.id DESC
-            LIMIT %(count_max)s
-            """,
+            statement,
             {
-                **_search_parameters(scope, search),
+                **_visible_parameters(access, search),
                 "last_message_at": after[0] if after else None,
                 "id": after[1] if after else None,
                 "count_max": count_max,
@@ -267,49 +282,61 @@ def list_leads(
         ).fetchall()
 
 
-def count_leads(conn: Connection[Any], scope: Scope, search: LeadSearch) -> int:
+def count_leads(conn: Connection[Any], access: Access, search: LeadSearch) -> int:
     with conn.cursor(row_factory=scalar_row) as cursor:
-        found = cursor.execute(
-            "SELECT count(*) FROM leads l " + _visible(scope, search), _search_parameters(scope, search)
+        count = cursor.execute(
+            "SELECT count(*) FROM leads l" + _visible(access, search), _visible_parameters(access, search)
         ).fetchone()
-    return found or 0
+    return count or 0
 
 
-def _visible(scope: Scope, search: LeadSearch) -> LiteralString:
+def _visible(access: Access, search: LeadSearch) -> LiteralString:
     conditions: LiteralString = """
         WHERE l.tenant_id = %(tenant_id)s
           AND EXISTS (
-            SELECT FROM conversations c
-            WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id AND c.instance_id = ANY(%(instances)s)
-          )
+            SELECT FROM conversations v
+            WHERE v.tenant_id = %(tenant_id)s AND v.lead_id = l.id
     """
+    if access.instances is not None:
+        conditions += """
+              AND v.instance_id IN (
+                SELECT i.id FROM whatsapp_configs i
+                WHERE i.tenant_id = %(tenant_id)s AND i.public_id = ANY(%(instances)s)
+              )
+        """
+    conditions += ")"
     if search.text:
+        # The columns have COLLATE "C", whose lower() knows nothing but ASCII; see history_service.search.
         conditions += """
           AND (
-            position(lower(%(text)s) IN lower(coalesce(l.saved_name, ''))) > 0
-            OR position(lower(%(text)s) IN lower(coalesce(l.profile_name, ''))) > 0
-            OR position(lower(%(text)s) IN lower(coalesce(l.username, ''))) > 0
+            position(
+              %(text)s IN translate(
+                lower(
+                  normalize(concat_ws(E'\\n', l.saved_name, l.profile_name, l.username), NFKC)
+                  COLLATE "default"
+                ),
+                %(accented)s, %(plain)s
+              )
+            ) > 0
             OR EXISTS (
-              SELECT FROM lead_identifiers i
-              WHERE i.tenant_id = l.tenant_id AND i.lead_id = l.id
-                AND i.kind IN ('wa_id', 'phone_alias')
+              SELECT FROM lead_identifiers d
+              WHERE d.tenant_id = %(tenant_id)s AND d.lead_id = l.id AND d.kind IN ('wa_id', 'phone_alias')
                 AND EXISTS (
-                  SELECT FROM unnest(%(numbers)s::text[]) AS n (digits) WHERE position(n.digits IN i.value) > 0
+                  SELECT FROM unnest(%(numbers)s::text[]) AS n (digits)
+                  WHERE position(n.digits IN d.value) > 0
                 )
-            )
-            OR EXISTS (
-              SELECT FROM lead_identifiers i
-              WHERE i.tenant_id = l.tenant_id AND i.lead_id = l.id AND i.value = %(text)s
             )
           )
         """
     return conditions
 
 
-def _search_parameters(scope: Scope, search: LeadSearch) -> dict[str, Any]:
+def _visible_parameters(access: Access, search: LeadSearch) -> dict[str, Any]:
     return {
-        "tenant_id": scope.tenant_id,
-        "instances": scope.instance_ids,
+        "tenant_id": access.tenant_id,
+        "instances": access.instances,
         "text": search.text,
         "numbers": search.numbers,
+        "accented": search.accented,
+        "plain": search.plain,
     }

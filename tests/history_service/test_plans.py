@@ -1,0 +1,81 @@
+"""PostgreSQL reads a page as a range of an index, so that any depth has one price."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import psycopg
+import pytest
+
+from history_service import search, store
+from tests.history_service.archive import Archive
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+class Explaining:
+    """A connection that gives no rows and keeps the plans."""
+
+    def __init__(self, conn: psycopg.Connection[Any]) -> None:
+        self._conn = conn
+        self.plan = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def cursor(self, **_how: Any) -> Self:
+        return self
+
+    def execute(self, statement: str, parameters: Any) -> Self:
+        rows: Any = self._conn.execute(("EXPLAIN " + statement).encode(), parameters)
+        self.plan = "\n".join(line for (line,) in rows)
+        return self
+
+    def fetchall(self) -> list[Any]:
+        return []
+
+
+@pytest.fixture
+def explaining(archive: Archive) -> Explaining:
+    # A planner with a choice takes a small table whole, whatever its indexes; it is not to have one.
+    archive.conn.execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
+    return Explaining(archive.conn)
+
+
+@pytest.mark.parametrize("is_descending", [False, True])
+@pytest.mark.parametrize("from_time", [None, NOW])
+def test_a_page_of_messages_is_a_range_of_the_index(
+    explaining: Any, is_descending: bool, from_time: datetime | None
+):
+    store.list_messages(
+        explaining,
+        store.MessageFilter(tenant_id=1, lead_id=uuid.uuid4(), from_time=from_time),
+        instance_ids=[1],
+        is_descending=is_descending,
+        after=(NOW, uuid.uuid4()),
+        count_max=101,
+    )
+
+    [condition] = [line for line in explaining.plan.splitlines() if "ROW(" in line]
+    assert "Index Cond" in condition
+    assert "whatsapp_messages_by_lead" in explaining.plan
+    assert "Sort" not in explaining.plan
+
+
+@pytest.mark.parametrize("last_message_at", [None, NOW])
+def test_a_page_of_leads_is_a_range_of_the_index(explaining: Any, last_message_at: datetime | None):
+    store.list_leads(
+        explaining,
+        store.Access(1),
+        store.LeadSearch(text="", numbers=[], accented=search.ACCENTED, plain=search.PLAIN),
+        after=(last_message_at, uuid.uuid4()),
+        count_max=101,
+    )
+
+    conditions = [line for line in explaining.plan.splitlines() if "last_message_at" in line]
+    assert conditions
+    assert all("Index Cond" in condition for condition in conditions)
+    assert "leads_by_last_message" in explaining.plan
