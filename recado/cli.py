@@ -145,7 +145,12 @@ def serve(service: str) -> None:
 @root.command()
 @data_option
 def migrate(data: Path) -> None:
-    """Bring the schema of RECADO_DATABASE_URL up to date, as its owner; say what was applied."""
+    """Bring the schema of RECADO_DATABASE_URL up to date, as its owner; say what was applied.
+
+    Makes the services' logins, too, where RECADO_CAPTURE_DATABASE_URL, RECADO_ENRICHMENT_DATABASE_URL and
+    RECADO_HISTORY_DATABASE_URL say with which URL each will come.
+    """
+    from recado import logins
     from recado.connection import Connection
     from recado.stack import store
     from recado.stack.plan import MIGRATED_PACKAGES
@@ -158,6 +163,8 @@ def migrate(data: Path) -> None:
         click.echo(f"applied {name}")
     if not applied:
         click.echo("nothing to apply: the schema is up to date")
+    for login in logins.ensure(url, os.environ):
+        click.echo(f"login {login} is ready")
 
 
 @root.group()
