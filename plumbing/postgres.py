@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable
-from typing import Any, Final, LiteralString, TypeVar
+from typing import Any, Final, LiteralString, TypeAlias, TypeVar
 
 import psycopg
 from psycopg import Connection, conninfo, sql
@@ -12,6 +12,12 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequest
 from plumbing import errors
 
 T = TypeVar("T")
+
+# By these names the rest of the code speaks of psycopg's types, which only stores import.
+Transaction: TypeAlias = Connection[Any]
+"""An open transaction, as `run_transaction` and `run_read` give it to their work."""
+Pool: TypeAlias = ConnectionPool[Connection[Any]]
+Error = psycopg.Error
 
 _CONNECT_TIMEOUT_S: Final = 2
 # The pool doubles its pause between attempts until it gives up, and then begins anew with the next
@@ -44,6 +50,17 @@ _AWAY: Final = ("08", "40", "53", "57", "58")
 
 class Retry(Exception):
     """Raised by a transaction's work: roll back and do it again, on a fresh view of the data."""
+
+
+def blames_the_data(error: Exception) -> bool:
+    """Tell an error that the data written causes, now and ever, from one of the database or its set-up."""
+    return isinstance(
+        error,
+        psycopg.DataError
+        | psycopg.IntegrityError
+        | psycopg.errors.RaiseException
+        | psycopg.errors.ProgramLimitExceeded,
+    )
 
 
 def open_pool(
