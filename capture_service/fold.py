@@ -212,13 +212,14 @@ def _joined(first: str | None, second: str | None) -> str | None:
 
 
 def _union(first: Any, second: Any) -> Any:
-    if isinstance(first, dict) and isinstance(second, dict):
-        ours, theirs = cast("dict[str, Any]", first), cast("dict[str, Any]", second)
-        return {
-            key: _union(ours[key], theirs[key]) if key in ours and key in theirs else {**ours, **theirs}[key]
-            for key in ours.keys() | theirs.keys()
-        }
-    if isinstance(first, list) and isinstance(second, list):
-        items = {document(item): item for item in (*cast("list[Any]", first), *cast("list[Any]", second))}
-        return [items[key] for key in sorted(items)]
-    return max(first, second, key=document)
+    match first, second:
+        case dict(), dict():
+            ours, theirs = cast("dict[str, Any]", first), cast("dict[str, Any]", second)
+            both = ours.keys() & theirs.keys()
+            return {**ours, **theirs, **{key: _union(ours[key], theirs[key]) for key in both}}
+        case list(), list():
+            items = cast("list[Any]", first) + cast("list[Any]", second)
+            as_set = {document(item): item for item in items}
+            return [as_set[key] for key in sorted(as_set)]
+        case _:
+            return max(first, second, key=document)

@@ -11,12 +11,9 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, cast
 
 import msgspec
-import psycopg
-from psycopg import Connection
-from psycopg_pool import ConnectionPool
 
 from capture_service import events, fold, identity, ledger, payload, store
 from capture_service.events import Event, Fault
@@ -89,7 +86,7 @@ class _Part(msgspec.Struct):
 class Ingest:
     """Applies webhooks. Safe to use from several threads."""
 
-    def __init__(self, pool: ConnectionPool[Any], *, clock: Clock, on_outbox: Callable[[], None]) -> None:
+    def __init__(self, pool: postgres.Pool, *, clock: Clock, on_outbox: Callable[[], None]) -> None:
         """`on_outbox` is called after a commit that left rows in the outbox."""
         self._pool = pool
         self._clock = clock
@@ -111,18 +108,18 @@ class Ingest:
 
     def replay(
         self,
-        choose: Callable[[Connection[Any]], list[store.KeptWebhook]],
+        choose: Callable[[postgres.Transaction], list[store.KeptWebhook]],
         *,
         timeout_s: float,
         route_flag: int = 0,
-        then: Callable[[Connection[Any], Outcome], None] | None = None,
+        then: Callable[[postgres.Transaction, Outcome], None] | None = None,
     ) -> tuple[list[store.KeptWebhook], Outcome]:
         """Apply kept webhooks again: those that `choose` locks. `then` runs in the same transaction.
 
         `route_flag` marks messages that only this brought (fold.MANUAL_SYNC, fold.BATCH_RECOVER).
         """
 
-        def work(conn: Connection[Any]) -> tuple[list[store.KeptWebhook], Outcome]:
+        def work(conn: postgres.Transaction) -> tuple[list[store.KeptWebhook], Outcome]:
             kept = choose(conn)
             reads = [read(Webhook(row.id, row.received_at, row.opened(), row.tenant_id)) for row in kept]
             outcome = Outcome()
@@ -144,17 +141,17 @@ class Ingest:
     def _apply_isolating(self, reads: Sequence[_Read], outcome: Outcome, deadline: float) -> None:
         """Apply in one transaction; what makes it fail is sought by halving and kept as failed."""
 
-        def together(conn: Connection[Any]) -> Outcome:
+        def together(conn: postgres.Transaction) -> Outcome:
             attempt = Outcome()
             self._apply(conn, reads, attempt)
             return attempt
 
-        def alone(conn: Connection[Any]) -> Outcome:
+        def alone(conn: postgres.Transaction) -> Outcome:
             attempt = Outcome()
             self._apply_item_by_item(conn, reads[0], attempt)
             return attempt
 
-        def kept(conn: Connection[Any]) -> Outcome:
+        def kept(conn: postgres.Transaction) -> Outcome:
             # Each item can be written, all of them cannot: a bug, and no reason to lose the webhook.
             attempt = Outcome()
             refused: dict[str, str] = {}
@@ -190,7 +187,7 @@ class Ingest:
             self._on_outbox()
 
     def _apply_item_by_item(
-        self, conn: Connection[Any], webhook: _Read, outcome: Outcome, *, route_flag: int = 0
+        self, conn: postgres.Transaction, webhook: _Read, outcome: Outcome, *, route_flag: int = 0
     ) -> None:
         """Apply a webhook of which some item is poison: each item is tried alone, the bad ones noted."""
         refused: dict[str, str] = {}
@@ -200,8 +197,8 @@ class Ingest:
                 try:
                     with conn.transaction(force_rollback=True):
                         self._write(conn, [event], Outcome(), route_flag=route_flag)
-                except psycopg.Error as error:
-                    if not _is_poison(error):
+                except postgres.Error as error:
+                    if not postgres.blames_the_data(error):
                         raise
                     refused[event.path] = f"refused by the database: {type(error).__name__}"
                 except postgres.Retry:
@@ -214,7 +211,7 @@ class Ingest:
 
     def _apply(
         self,
-        conn: Connection[Any],
+        conn: postgres.Transaction,
         reads: Sequence[_Read],
         outcome: Outcome,
         *,
@@ -251,8 +248,8 @@ class Ingest:
         if found:
             try:
                 self._write(conn, found, outcome, route_flag=route_flag)
-            except psycopg.Error as error:
-                if not _is_poison(error):
+            except postgres.Error as error:
+                if not postgres.blames_the_data(error):
                     raise
                 raise _Poison from error
             except postgres.Retry:
@@ -262,7 +259,7 @@ class Ingest:
                 raise _Poison from error
 
     def _write(
-        self, conn: Connection[Any], found: Sequence[Event], outcome: Outcome, *, route_flag: int
+        self, conn: postgres.Transaction, found: Sequence[Event], outcome: Outcome, *, route_flag: int
     ) -> None:
         """Write what the events say: leads, conversations, tickets, messages, and the jobs that follow."""
         people = _resolve(conn, found, self._clock)
@@ -292,24 +289,13 @@ class _Poison(Exception):
     """Something in the batch cannot be written, now or ever."""
 
 
-def _is_poison(error: psycopg.Error) -> bool:
-    """Tell what the data is to blame for from what the database or its set-up is."""
-    return isinstance(
-        error,
-        psycopg.DataError
-        | psycopg.IntegrityError
-        | psycopg.errors.RaiseException
-        | psycopg.errors.ProgramLimitExceeded,
-    )
-
-
 class _RouteCache:
     def __init__(self) -> None:
         self._routes: dict[store.RouteKey, tuple[store.Route, float]] = {}
         self._lock = threading.Lock()
 
     def find(
-        self, conn: Connection[Any], keys: Collection[store.RouteKey]
+        self, conn: postgres.Transaction, keys: Collection[store.RouteKey]
     ) -> dict[store.RouteKey, store.Route]:
         now = time.monotonic()
         with self._lock:
@@ -360,17 +346,18 @@ def _change(entry: payload.Object, raw: object, entry_index: int, change_index: 
     value = payload.as_object(change["value"], f"{path}.value")
     field = change.get("field")
     metadata = value.get("metadata")
-    number = metadata.get("phone_number_id") if isinstance(metadata, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    account = entry.get("id")
+    number = cast("payload.Object", metadata).get("phone_number_id") if isinstance(metadata, dict) else None
     # Fields about the account carry no metadata: the entry's id is all there is to route by.
-    route = ("phone_number", number) if number is not None else ("waba", account)
+    kind, external_id = ("phone_number", number) if number is not None else ("waba", entry.get("id"))
     return _Change(
         field if isinstance(field, str) else "",
         value,
         f"{path}.value",
         entry_index,
         change_index,
-        route if isinstance(route[1], str) and len(route[1]) <= identity.IDENTIFIER_CHARS_MAX else None,
+        (kind, external_id)
+        if isinstance(external_id, str) and len(external_id) <= identity.IDENTIFIER_CHARS_MAX
+        else None,
     )
 
 
@@ -409,7 +396,7 @@ def _events(webhook: _Read, part: _Part, routes: Mapping[store.RouteKey, store.R
     return found
 
 
-def _keep(conn: Connection[Any], webhook: _Read, parts: Sequence[_Part]) -> list[store.LedgerRow]:
+def _keep(conn: postgres.Transaction, webhook: _Read, parts: Sequence[_Part]) -> list[store.LedgerRow]:
     """Make the ledger rows, one per part, and give those to insert. The first keeps the webhook's id.
 
     A row that is kept already is updated here, or removed when its parts take its place.
@@ -472,7 +459,7 @@ class _People(msgspec.Struct):
     ticket_candidates: dict[store.LeadKey, uuid.UUID] = {}
 
 
-def _resolve(conn: Connection[Any], found: Sequence[Event], clock: Clock) -> _People:
+def _resolve(conn: postgres.Transaction, found: Sequence[Event], clock: Clock) -> _People:
     """Say which lead each event speaks of. The most trusted identifier that is known decides."""
     keys: list[list[store.IdentifierKey]] = []
     for event in found:
@@ -521,7 +508,9 @@ class _Shifts(msgspec.Struct):
     changed_hands: set[store.LeadKey] = set()
 
 
-def _merge_into_existing(conn: Connection[Any], messages: Sequence[fold.Message], route_flag: int) -> _Shifts:
+def _merge_into_existing(
+    conn: postgres.Transaction, messages: Sequence[fold.Message], route_flag: int
+) -> _Shifts:
     """Merge into rows that exist.
 
     `route_flag` marks what only a recovery brought; these rows were there before it.
@@ -608,7 +597,7 @@ def _count(change: store.LeadChange | store.ConversationChange, message: fold.Me
 
 
 def _open_tickets(
-    conn: Connection[Any],
+    conn: postgres.Transaction,
     people: _People,
     open_tickets: Mapping[store.LeadKey, uuid.UUID | None],
     now: datetime,
@@ -622,7 +611,7 @@ def _open_tickets(
 
 
 def _start_enrichment(
-    conn: Connection[Any], people: _People, new: Sequence[fold.Message], now: datetime
+    conn: postgres.Transaction, people: _People, new: Sequence[fold.Message], now: datetime
 ) -> bool:
     """Note the first contact of every new person who was met live, and ask for their profile."""
     counts: dict[store.LeadKey, int] = {}

@@ -38,7 +38,7 @@ class _Codecs(threading.local):
 def _dictionary(number: int) -> zstandard.ZstdCompressionDict:
     data = resources.files("capture_service").joinpath("dictionaries", DICTIONARIES[number]).read_bytes()
     dictionary = zstandard.ZstdCompressionDict(data)
-    dictionary.precompute_compress(level=_LEVEL)
+    dictionary.precompute_compress(level=_LEVEL)  # pyright: ignore[reportUnknownMemberType]
     return dictionary
 
 

@@ -5,11 +5,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from psycopg import Connection
-from psycopg_pool import ConnectionPool
 
 from capture_service import fold, identity, store
 from capture_service.ingest import Ingest, Outcome
@@ -34,7 +32,7 @@ class Progress(msgspec.Struct):
 
 
 def replay(
-    ingest: Ingest, pool: ConnectionPool[Any], rows: store.LedgerFilter, *, route_flag: int = 0
+    ingest: Ingest, pool: postgres.Pool, rows: store.LedgerFilter, *, route_flag: int = 0
 ) -> Iterator[Progress]:
     """Apply the kept webhooks that `rows` names, oldest first; yield after every chunk.
 
@@ -64,10 +62,10 @@ def replay(
         yield progress
 
 
-def apply_unrouted(ingest: Ingest, pool: ConnectionPool[Any], tenant: str) -> Progress:
+def apply_unrouted(ingest: Ingest, pool: postgres.Pool, tenant: str) -> Progress:
     """Apply the webhooks that came for a tenant's numbers before they were registered."""
 
-    def waiting(conn: Connection[Any]) -> store.LedgerFilter:
+    def waiting(conn: postgres.Transaction) -> store.LedgerFilter:
         tenant_id = store.find_tenant(conn, tenant)
         routes = store.routes_of_tenant(conn, tenant_id=tenant_id) if tenant_id is not None else []
         return store.LedgerFilter(
@@ -85,7 +83,7 @@ def apply_unrouted(ingest: Ingest, pool: ConnectionPool[Any], tenant: str) -> Pr
 
 def run_sync(
     ingest: Ingest,
-    pool: ConnectionPool[Any],
+    pool: postgres.Pool,
     *,
     tenant: str,
     sync_id: uuid.UUID,
@@ -101,7 +99,7 @@ def run_sync(
     in progress, for the next attempt; any other fault ends it as failed, with the reason.
     """
 
-    def begin(conn: Connection[Any]) -> tuple[store.SyncLogRow, list[bytes]]:
+    def begin(conn: postgres.Transaction) -> tuple[store.SyncLogRow, list[bytes]]:
         tenant_id = store.find_tenant(conn, tenant)
         sync = store.find_sync(conn, tenant_id=tenant_id, id=sync_id) if tenant_id is not None else None
         if sync is None or sync.lead_id is None:
@@ -130,7 +128,7 @@ def run_sync(
         log.exception("sync_failed", extra={"sync_id": str(sync_id)})
         _finish(pool, sync, status="failed", error_message=f"internal error: {type(error).__name__}")
 
-    def reread(conn: Connection[Any]) -> store.SyncLogRow:
+    def reread(conn: postgres.Transaction) -> store.SyncLogRow:
         row = store.find_sync(conn, tenant_id=sync.tenant_id, id=sync.id)
         if row is None:
             raise errors.NotFound("no such sync")
@@ -141,7 +139,7 @@ def run_sync(
 
 def _replay_lead(
     ingest: Ingest,
-    pool: ConnectionPool[Any],
+    pool: postgres.Pool,
     sync: store.SyncLogRow,
     needles: list[bytes],
     *,
@@ -169,7 +167,7 @@ def _replay_lead(
         for start in range(0, len(matching), _CHUNK_ROWS):
             chosen = store.LedgerFilter(tenant_id=sync.tenant_id, ids=matching[start : start + _CHUNK_ROWS])
 
-            def note(conn: Connection[Any], outcome: Outcome, percent: int = percent) -> None:
+            def note(conn: postgres.Transaction, outcome: Outcome, percent: int = percent) -> None:
                 store.add_to_sync(
                     conn,
                     tenant_id=sync.tenant_id,
@@ -189,7 +187,7 @@ def _replay_lead(
         if time.monotonic() >= lease_until:
             lease_until = time.monotonic() + 10
 
-            def beat(conn: Connection[Any], percent: int = percent) -> None:
+            def beat(conn: postgres.Transaction, percent: int = percent) -> None:
                 store.add_to_sync(conn, tenant_id=sync.tenant_id, id=sync.id, percent=percent, messages=0)
                 store.postpone_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id, by=_LEASE)
 
@@ -197,9 +195,9 @@ def _replay_lead(
 
 
 def _finish(
-    pool: ConnectionPool[Any], sync: store.SyncLogRow, *, status: str, error_message: str | None = None
+    pool: postgres.Pool, sync: store.SyncLogRow, *, status: str, error_message: str | None = None
 ) -> None:
-    def work(conn: Connection[Any]) -> None:
+    def work(conn: postgres.Transaction) -> None:
         if status == "completed" and sync.lead_id:
             store.recount_lead(conn, tenant_id=sync.tenant_id, lead_id=sync.lead_id)
         store.update_sync(

@@ -8,8 +8,6 @@ from typing import Any, Final
 import grpc
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
-from psycopg import Connection
-from psycopg_pool import ConnectionPool
 
 from capture_service import ids, recovery, store
 from capture_service.events import Fault
@@ -40,7 +38,7 @@ _STATE_NAMES: Final = {number: name for name, number in _STATES.items()}
 class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
     def __init__(
         self,
-        pool: ConnectionPool[Any],
+        pool: postgres.Pool,
         ingest: Ingest,
         sweeper: Sweeper,
         *,
@@ -91,7 +89,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         if faults:
             raise errors.InvalidArgument("the instance is not described rightly", fields=tuple(faults))
 
-        def work(conn: Connection[Any]) -> store.InstanceRow:
+        def work(conn: postgres.Transaction) -> store.InstanceRow:
             store.insert_tenant(conn, caller.tenant)
             tenant_id = store.find_tenant(conn, caller.tenant)
             assert tenant_id is not None
@@ -136,7 +134,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         if "instances:admin" not in caller.scopes:
             caller.require("history:read")
 
-        def work(conn: Connection[Any]) -> list[store.InstanceRow]:
+        def work(conn: postgres.Transaction) -> list[store.InstanceRow]:
             tenant_id = store.find_tenant(conn, caller.tenant)
             return store.list_instances(conn, tenant_id=tenant_id) if tenant_id is not None else []
 
@@ -153,7 +151,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         caller.require("history:sync")
         lead_id = _uuid("lead_id", request.lead_id)
 
-        def work(conn: Connection[Any]) -> store.SyncLogRow:
+        def work(conn: postgres.Transaction) -> store.SyncLogRow:
             tenant_id = self._tenant_of_lead(conn, lead_id)
             sync = store.insert_recovery(
                 conn,
@@ -183,7 +181,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             caller.require("history:read")
         sync_id = _uuid("sync_id", request.sync_id)
 
-        def work(conn: Connection[Any]) -> store.SyncLogRow:
+        def work(conn: postgres.Transaction) -> store.SyncLogRow:
             tenant_id = store.find_tenant(conn, caller.tenant)
             sync = store.find_sync(conn, tenant_id=tenant_id, id=sync_id) if tenant_id is not None else None
             if sync is None or sync.lead_id is None:
@@ -217,7 +215,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             raise _invalid("page_size", f"must be 1 to {_PAGE_SIZE_MAX}")
         before = _uuid("page_token", request.page_token) if request.page_token else None
 
-        def work(conn: Connection[Any]) -> tuple[list[store.FailureRow], int]:
+        def work(conn: postgres.Transaction) -> tuple[list[store.FailureRow], int]:
             tenant_id = None if sees_all else store.find_tenant(conn, caller.tenant) or store.NO_TENANT
             rows = store.list_failures(conn, tenant_id=tenant_id, before=before, count_max=page_size + 1)
             return rows, store.count_failures(conn, tenant_id=tenant_id)
@@ -303,7 +301,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             "sources": _json_object("sources_json", request.sources_json),
         }
 
-        def work(conn: Connection[Any]) -> store.LeadProfileRow:
+        def work(conn: postgres.Transaction) -> store.LeadProfileRow:
             tenant_id = store.find_tenant(conn, request.tenant)
             if tenant_id is None:
                 raise errors.NotFound("no such lead")
@@ -317,7 +315,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
 
         return _profile(postgres.run_transaction(self._pool, work, timeout_s=_remaining_s()))
 
-    def _tenant_of_lead(self, conn: Connection[Any], lead_id: uuid.UUID) -> int:
+    def _tenant_of_lead(self, conn: postgres.Transaction, lead_id: uuid.UUID) -> int:
         """Give the caller's tenant when it may know of this lead. Raises NotFound otherwise."""
         caller = calls.current().caller
         tenant_id = store.find_tenant(conn, caller.tenant)
@@ -330,10 +328,10 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
 
 
 def register(server: grpc.Server, servicer: CaptureServicer) -> None:
-    capture_pb2_grpc.add_CaptureServiceServicer_to_server(servicer, server)
+    capture_pb2_grpc.add_CaptureServiceServicer_to_server(servicer, server)  # pyright: ignore[reportUnknownMemberType]
 
 
-def _lead_profile(conn: Connection[Any], tenant: str, lead_id: uuid.UUID) -> store.LeadProfileRow:
+def _lead_profile(conn: postgres.Transaction, tenant: str, lead_id: uuid.UUID) -> store.LeadProfileRow:
     tenant_id = store.find_tenant(conn, tenant)
     row = (
         store.find_lead_profile(conn, tenant_id=tenant_id, lead_id=lead_id) if tenant_id is not None else None

@@ -9,9 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
-
-from psycopg_pool import ConnectionPool
+from typing import Final
 
 from capture_service import recovery, store
 from capture_service.ingest import Ingest
@@ -34,7 +32,7 @@ Enqueue = Callable[[jobs.Job, str, dict[str, str]], None]
 class Sweeper:
     """One thread. `start` it once, `wake` it when there is something to do, `stop` it at the end."""
 
-    def __init__(self, pool: ConnectionPool[Any], ingest: Ingest, enqueue: Enqueue) -> None:
+    def __init__(self, pool: postgres.Pool, ingest: Ingest, enqueue: Enqueue) -> None:
         """`enqueue(job, job_id, arguments)` raises errors.Unavailable while Redis is away."""
         self._pool = pool
         self._ingest = ingest
@@ -102,7 +100,7 @@ class Sweeper:
     def _postpone(self, rows: list[store.OutboxRow]) -> None:
         """Redis is away: try these again soon, without counting it against them."""
 
-        def work(conn: Any) -> None:
+        def work(conn: postgres.Transaction) -> None:
             for row in rows:
                 store.postpone_outbox_row(conn, tenant_id=row.tenant_id, id=row.id, by=_RETRY_AFTER)
 

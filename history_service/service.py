@@ -8,8 +8,6 @@ from typing import Any, Final
 
 import grpc
 import msgspec
-from psycopg import Connection
-from psycopg_pool import ConnectionPool
 
 from history_service import cursor, search, store
 from plumbing import errors, postgres
@@ -43,7 +41,7 @@ _NO_DIGIT: Final = re.compile(r"[^0-9]")
 
 
 class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
-    def __init__(self, pool: ConnectionPool[Any], *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, pool: postgres.Pool, *, clock: Callable[[], datetime]) -> None:
         self._pool = pool
         self._clock = clock
         # Tenants are never renamed and their ids never used again, so a name is looked up once.
@@ -68,7 +66,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         position = _position(request.page_token, question)
         after = (position.moment, position.row_id) if position and position.moment else None
 
-        def work(conn: Connection[Any]) -> pb.ListMessagesResponse:
+        def work(conn: postgres.Transaction) -> pb.ListMessagesResponse:
             # Before anything is read: what is committed later may be missing from the answer.
             synced_up_to = self._clock()
             access = self._access(conn)
@@ -129,7 +127,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         position = _position(request.page_token, question)
         after = (position.moment, position.row_id) if position else None
 
-        def work(conn: Connection[Any]) -> pb.ListLeadsResponse:
+        def work(conn: postgres.Transaction) -> pb.ListLeadsResponse:
             try:
                 access = self._access(conn)
             except errors.NotFound:  # a business whose first number is yet to be registered
@@ -159,12 +157,12 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         calls.current().caller.require("history:read")
         lead_id = _uuid("lead_id", request.lead_id)
 
-        def work(conn: Connection[Any]) -> pb.Lead:
+        def work(conn: postgres.Transaction) -> pb.Lead:
             return _lead(*_open(conn, self._access(conn), lead_id))
 
         return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
 
-    def _access(self, conn: Connection[Any]) -> store.Access:
+    def _access(self, conn: postgres.Transaction) -> store.Access:
         """Give what the caller's token opens. Raises NotFound when nothing of its tenant is there."""
         caller = calls.current().caller
         tenant_id = self._tenant_ids.get(caller.tenant)
@@ -185,7 +183,7 @@ def register(server: grpc.Server, servicer: HistoryServicer) -> None:
 
 
 def _open(
-    conn: Connection[Any], access: store.Access, lead_id: uuid.UUID
+    conn: postgres.Transaction, access: store.Access, lead_id: uuid.UUID
 ) -> tuple[store.LeadRow, list[store.ConversationRow]]:
     """Give a lead that the caller may see. Raises NotFound, alike for what is not there."""
     found = store.find_lead(conn, access, lead_id)

@@ -35,7 +35,7 @@ _RECONNECT_EVERY_S: Final = 1.0
 # How long a worker waits for a job before it looks whether it is to stop.
 _DEQUEUE_TIMEOUT_S: Final = 1
 _FAILURE_TTL_S: Final = 3600
-_HEARTBEAT_EVERY_S: Final = 5.0
+_HEARTBEAT_EVERY_S: Final = 2.0
 # A job under way that has not been heard of for so long has died with its worker.
 _HEARTBEAT_TTL_S: Final = 30
 _PERFORM: Final = "plumbing.queues.perform"
