@@ -20,8 +20,6 @@ class Job:
 ENRICH_LEAD: Final = Job(
     "enrich_lead", queue="enrichment", arguments=("tenant", "lead_id", "outbox_id"), timeout_s=60
 )
-RUN_SYNC: Final = Job(
-    "run_sync", queue="recovery", arguments=("tenant", "sync_id"), timeout_s=3600
-)
+RUN_SYNC: Final = Job("run_sync", queue="recovery", arguments=("tenant", "sync_id"), timeout_s=3600)
 JOBS: Final = {job.name: job for job in (ENRICH_LEAD, RUN_SYNC)}
 QUEUES: Final = ("recovery", "enrichment")

@@ -87,7 +87,7 @@ def accept(ingest: Ingest, register: Callable[..., None]) -> Callable[..., list[
 @pytest.fixture
 def query(database: str) -> Iterator[Callable[..., list[dict[str, Any]]]]:
     """Ask the database as its owner."""
-    with psycopg.connect(database, autocommit=True, row_factory=dict_row) as conn:
+    with psycopg.Connection[dict[str, Any]].connect(database, autocommit=True, row_factory=dict_row) as conn:
 
         def ask(statement: str, *parameters: Any) -> list[dict[str, Any]]:
             cursor = conn.execute(statement.encode(), parameters or None)

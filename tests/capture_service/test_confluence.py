@@ -29,8 +29,9 @@ def _life(seed: int) -> list[Item]:
             items.append(("smb_message_echoes", "message_echoes", wire.echo(wamid, f"pois {number}", at=at)))
         for state in ("sent", "delivered", "read", "failed"):
             if draw.random() < 0.5:
-                more = {"errors": [{"code": 131026}]} if state == "failed" else {}
-                found = wire.status(wamid, state, at=at + draw.randrange(5), **more)
+                found = wire.status(wamid, state, at=at + draw.randrange(5))
+                if state == "failed":
+                    found["errors"] = [{"code": 131026}]
                 items.append(("messages", "statuses", found))
     return items
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests import wire
-from tests.e2e.test_up import Stack, marked, stack_in  # noqa: F401 - fixtures
+from tests.e2e.stack import Stack
 from tests.stack.marks import wait_until
 
 pytestmark = pytest.mark.timeout(300)
@@ -93,7 +93,7 @@ def _child_of(pid: int) -> int:
 
 
 def test_every_acknowledged_message_survives_the_death_of_every_process(
-    stack_in: Callable[..., Stack],  # noqa: F811
+    stack_in: Callable[..., Stack],
 ) -> None:
     stack = stack_in("data", "--no-sandbox")
     process = stack.start_and_wait()
