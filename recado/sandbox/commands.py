@@ -1,7 +1,9 @@
 """`recado sandbox`: signed webhooks to a running stack, by hand."""
 
+import logging
 import sys
-import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -12,6 +14,9 @@ from plumbing import settings
 from recado.connection import Connection
 from recado.sandbox import registration, sender, traffic
 from recado.stack import credentials
+
+# Long enough for a stack that restarts a process, short enough for who waits at a terminal.
+_PATIENCE_S: Final = 30.0
 
 _DATA: Final = click.option(
     "--data",
@@ -58,29 +63,54 @@ def send(data: Path, path: Path) -> None:
 )
 def send_traffic(data: Path, messages: int, seed: int) -> None:
     """Post conversations of people who have not written before, until all is acknowledged."""
+    # The refusals are told at the end, once.
+    logging.getLogger("recado.sandbox").setLevel(logging.ERROR)
     connection = Connection(data)
+    patience = _Patience()
     registration.register(
         capture_address=connection.address("capture"),
         enrichment_address=connection.address("enrichment"),
         auth_secret=connection.auth_secret(),
-        wait=threading.Event().wait,
+        wait=patience,
     )
     sent = webhooks = 0
     progress = click.progressbar(length=messages, label="messages", file=sys.stderr)
-    with _sender(connection) as meta, progress as bar:
+    with _sender(connection, patience) as meta, progress as bar:
         for webhook in traffic.burst(seed, datetime.now(UTC), messages=messages):
-            meta.deliver(webhook.body)
+            try:
+                meta.deliver(webhook.body)
+            except sender.Stopped as stopped:
+                raise click.ClickException(
+                    f"a webhook is refused again and again: {stopped.status or 'no answer'}"
+                ) from None
+            patience.renew()
             sent += webhook.messages
             webhooks += 1
             bar.update(webhook.messages)
     click.echo(f"{sent} messages in {webhooks} webhooks")
 
 
-def _sender(connection: Connection) -> sender.Sender:
+class _Patience:
+    """Waits between attempts, and says to stop when they have taken long enough."""
+
+    def __init__(self) -> None:
+        self._left_s = _PATIENCE_S
+
+    def __call__(self, pause_s: float) -> bool:
+        self._left_s -= pause_s
+        if self._left_s > 0:
+            time.sleep(pause_s)
+        return self._left_s <= 0
+
+    def renew(self) -> None:
+        self._left_s = _PATIENCE_S
+
+
+def _sender(connection: Connection, wait: Callable[[float], bool] | None = None) -> sender.Sender:
     base_url = connection.base_url()
     if base_url is None:
         raise click.ClickException(f"no stack runs on {connection.data}: start one with `recado up`")
-    return sender.Sender(base_url, app_secret(connection))
+    return sender.Sender(base_url, app_secret(connection), wait=wait)
 
 
 def app_secret(connection: Connection) -> str:

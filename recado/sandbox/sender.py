@@ -19,7 +19,11 @@ _RETRY_S_MAX: Final = 5.0
 
 
 class Stopped(Exception):
-    """The sandbox is being stopped; what was under way was not acknowledged."""
+    """Told to stop; what was under way was not acknowledged, the last answer to it being `status`."""
+
+    def __init__(self, status: int = 0) -> None:
+        super().__init__(f"stopped; last answer {status or 'none'}")
+        self.status = status
 
 
 class Sender:
@@ -64,5 +68,5 @@ class Sender:
                 return attempts
             log.warning("webhook_refused", extra={"status": status, "attempts": attempts})
             if self._wait(pause_s):
-                raise Stopped
+                raise Stopped(status)
             pause_s = min(2 * pause_s, _RETRY_S_MAX)

@@ -1,49 +1,11 @@
 """Meta's delivery: signed, and repeated until it is acknowledged."""
 
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-
 import pytest
 
 from recado.sandbox import sender, settings, wire
+from tests.sandbox.gateway import Gateway
 
 SECRET = "test_app_secret"
-
-
-class Gateway:
-    """Answers with the given statuses in turn, then with 200."""
-
-    def __init__(self) -> None:
-        self.statuses: list[int] = []
-        self.received: list[tuple[str, bytes, str | None]] = []
-        gateway = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                gateway.received.append((self.path, body, self.headers[wire.SIGNATURE_HEADER]))
-                self.send_response(gateway.statuses.pop(0) if gateway.statuses else 200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: object) -> None:  # pyright: ignore[reportImplicitOverride]
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-
-
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    gateway = Gateway()
-    Thread(target=gateway.server.serve_forever, args=(0.05,), daemon=True).start()
-    yield gateway
-    gateway.server.shutdown()
-    gateway.server.server_close()
 
 
 class Waits:
