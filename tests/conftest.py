@@ -6,12 +6,13 @@ disturb another. A test's database is a clone of one that has been migrated once
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import hypothesis
 import psycopg
 import pytest
 import redis
-from psycopg import sql
+from psycopg import Connection, sql
 
 from plumbing import migrations, tokens
 from recado.stack import postgres, store
@@ -73,6 +74,14 @@ def database_name(postgres_server: postgres.Server, template_database: str) -> I
 def database(postgres_server: postgres.Server, database_name: str) -> str:
     """The owner's connection string to a migrated, empty database of this test's own."""
     return postgres_server.url(database=database_name)
+
+
+@pytest.fixture
+def migrated(database: str) -> Iterator[Connection[Any]]:
+    """The owner's connection to this test's own database; what is not committed is rolled back."""
+    with psycopg.connect(database) as conn:
+        yield conn
+        conn.rollback()
 
 
 @pytest.fixture

@@ -137,6 +137,16 @@ def test_a_job_that_died_with_its_worker_may_come_again(valkey: str, worker: Wor
     worker.wait_for("begin one", "one again")
 
 
+def test_a_job_under_way_is_heard_of(valkey: str, worker: Worker):
+    worker.start()
+    queues.Queues(valkey).enqueue(Job("dawdle"), "1", {"text": "one", "seconds": "10"})
+    worker.wait_for("begin one")
+    with redis.Redis.from_url(valkey) as client:
+        first = client.hget("rq:job:1", "last_heartbeat")
+
+        wait_until(lambda: client.hget("rq:job:1", "last_heartbeat") not in (None, first))
+
+
 def test_a_job_that_was_taken_and_never_begun_may_come_again(valkey: str, worker: Worker):
     queue = queues.Queues(valkey)
     queue.enqueue(Job("write"), "1", {"text": "one"})
