@@ -208,6 +208,13 @@ def _print_ingest(result: ingest.Result) -> None:
     )
     _print(table)
     _print_cpu("Processors used at saturation", result.cpu)
+    if result.floor_cost_ms:
+        costs = {
+            **result.cost_ms,
+            "all": sum(result.cost_ms.values()),
+            "empty Flask route": result.floor_cost_ms,
+        }
+        _print_cpu("Processor milliseconds per webhook", costs)
     kept = result.kept
     click.echo(
         f"{kept.webhooks_acknowledged:,} webhooks acknowledged, {kept.webhooks_kept:,} kept, "

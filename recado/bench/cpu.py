@@ -40,6 +40,6 @@ def used_s(pids: Mapping[str, int]) -> dict[str, float]:
     return total
 
 
-def between(before: Mapping[str, float], after: Mapping[str, float], wall_s: float) -> dict[str, float]:
-    """Give the share of one processor that each used, 1.0 being all of it."""
-    return {name: max(0.0, after[name] - before.get(name, 0.0)) / wall_s for name in after}
+def between(before: Mapping[str, float], after: Mapping[str, float], *, per: float) -> dict[str, float]:
+    """Give what each has used in between, per second (a share of one processor), per request, ..."""
+    return {name: max(0.0, after[name] - before.get(name, 0.0)) / per for name in after}

@@ -7,6 +7,8 @@ import time
 from collections.abc import Generator
 from typing import Final
 
+import msgspec
+
 from recado.bench import load
 from recado.stack import processes
 
@@ -18,9 +20,14 @@ class Failed(Exception):
     """The floor could not be measured."""
 
 
+class Floor(msgspec.Struct, frozen=True):
+    address: tuple[str, int]
+    pid: int
+
+
 @contextlib.contextmanager
-def serve() -> Generator[tuple[str, int]]:
-    """Serve an empty Flask route under gunicorn `gthread`, 2 workers of 32 threads; give host and port."""
+def serve() -> Generator[Floor]:
+    """Serve an empty Flask route under gunicorn `gthread`, 2 workers of 32 threads."""
     port = processes.free_port()
     command = (
         sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--workers", "2", "--threads", "32",
@@ -34,7 +41,7 @@ def serve() -> Generator[tuple[str, int]]:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise Failed("the empty Flask route did not start under gunicorn")
             time.sleep(0.05)
-        yield HOST, port
+        yield Floor((HOST, port), process.pid)
     finally:
         process.terminate()
         try:

@@ -106,7 +106,7 @@ def run(target: Target, options: Options, tell: Callable[[str], None]) -> Result
         for _ in range(options.pages):
             for kind in kinds:
                 kind.latencies_s.append(reader.page(kind.tenant, rng.choice(kind.pages)).seconds)
-        share = cpu.between(before, cpu.used_s(pids), time.monotonic() - started)
+        share = cpu.between(before, cpu.used_s(pids), per=time.monotonic() - started)
     cases = [kind.case() for kind in kinds]
     return Result(
         machine=machine.describe(version, generator="one connection, one request at a time"),

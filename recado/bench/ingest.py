@@ -1,10 +1,11 @@
 """`recado bench ingest`: how many webhooks a second are kept, how long one waits, and that none is lost."""
 
+import functools
 import itertools
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -76,6 +77,9 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     floor_saturation: Latency
     cpu: dict[str, float]
     """Share of one processor of each process of the stack, at saturation."""
+    cost_ms: dict[str, float]
+    """Processor milliseconds per webhook of each of them: what other users of the machine change least."""
+    floor_cost_ms: float
     at_rates: list[AtRate]
     refused: int
     kept: Kept
@@ -102,9 +106,9 @@ def run(target: Target, options: Options, tell: Callable[[str], None]) -> Result
     with (
         tempfile.TemporaryDirectory(prefix="recado-bodies-") as folder,
         store.connect(target.owner_url) as conn,
-        floor.serve() as floor_address,
+        floor.serve() as empty_route,
     ):
-        return _Run(target, options, tell, conn, Path(folder), floor_address).run()
+        return _Run(target, options, tell, conn, Path(folder), empty_route).run()
 
 
 class _Run:
@@ -115,14 +119,14 @@ class _Run:
         tell: Callable[[str], None],
         conn: store.Conn,
         folder: Path,
-        floor_address: tuple[str, int],
+        empty_route: floor.Floor,
     ) -> None:
         self._target = target
         self._options = options
         self._tell = tell
         self._conn = conn
         self._folder = folder
-        self._floor_address = floor_address
+        self._floor = empty_route
         self._secret = target.app_secret
         self._instance_id = target.register(_BUSINESS, tenant=TENANT)
         self._tenant_id = store.find_instance(conn, _BUSINESS.phone_number_id)[0]
@@ -145,9 +149,8 @@ class _Run:
         self._tell("warming up")
         fastest = self._warm_up()
         rounds: list[Round] = []
-        floors: list[generate.Run] = []
-        reals: list[generate.Run] = []
-        shares: list[dict[str, float]] = []
+        floors: list[_Measured] = []
+        reals: list[_Measured] = []
         for number in range(options.rounds):
             requests = self._write(int(_SPARE * fastest * options.seconds) + _SPARE_MIN)
             # In turn, and each first in turn: what the machine does meanwhile hits both alike.
@@ -155,41 +158,41 @@ class _Run:
                 name = "floor" if is_floor else "recado"
                 self._tell(f"round {number + 1} of {options.rounds}: {name}")
                 if is_floor:
-                    floors.append(self._saturate(self._floor_address, requests, wraps=True))
+                    work = functools.partial(self._saturate, self._floor.address, requests, wraps=True)
+                    floors.append(_measure({"floor": self._floor.pid}, work))
                 else:
-                    done, share = self._measured(
-                        lambda requests=requests: self._saturate(self._target.address, requests, wraps=False)
-                    )
-                    self._settle(requests, done)
-                    reals.append(done)
-                    shares.append(share)
-                    fastest = max(fastest, done.rate)
+                    work = functools.partial(self._saturate, self._target.address, requests, wraps=False)
+                    reals.append(_measure(self._target.pids, work))
+                    self._settle(requests, reals[-1].run)
+                    fastest = max(fastest, reals[-1].run.rate)
             _delete(requests)
             rounds.append(
                 Round(
-                    floors[-1].rate,
-                    reals[-1].rate,
-                    figures.ratio(reals[-1].rate, floors[-1].rate),
-                    floors[-1].generator_cpu,
-                    reals[-1].generator_cpu,
+                    floors[-1].run.rate,
+                    reals[-1].run.rate,
+                    figures.ratio(reals[-1].run.rate, floors[-1].run.rate),
+                    floors[-1].run.generator_cpu,
+                    reals[-1].run.generator_cpu,
                 )
             )
         at_rates = [self._at_rate(rate) for rate in options.rates]
         self._tell("counting what was kept")
         kept_after, failed_after = self._count_kept(kept_before)
-        middle = sorted(range(len(reals)), key=lambda number: reals[number].rate)[len(reals) // 2]
+        floor_rate = figures.median([turn.floor_rate for turn in rounds])
+        rate = figures.median([turn.rate for turn in rounds])
+        floor_middle, middle = _middle(floors), _middle(reals)
         return Result(
             machine=machine.describe(store.version(self._conn), generator=options.generator),
             options=options,
             rounds=rounds,
-            floor_rate=figures.median([done.rate for done in floors]),
-            rate=figures.median([done.rate for done in reals]),
-            ratio=figures.ratio(
-                figures.median([done.rate for done in reals]), figures.median([done.rate for done in floors])
-            ),
-            saturation=reals[middle].latency,
-            floor_saturation=floors[middle].latency,
-            cpu=shares[middle],
+            floor_rate=floor_rate,
+            rate=rate,
+            ratio=figures.ratio(rate, floor_rate),
+            saturation=middle.run.latency,
+            floor_saturation=floor_middle.run.latency,
+            cpu=middle.cpu,
+            cost_ms=middle.cost_ms,
+            floor_cost_ms=sum(floor_middle.cost_ms.values()),
             at_rates=at_rates,
             refused=self._refused,
             kept=Kept(
@@ -215,7 +218,7 @@ class _Run:
     def _warm_up(self) -> float:
         """Run both for a moment; give what the real system did, from which files are sized."""
         requests = self._write(_SPARE_MIN * 8)
-        self._saturate(self._floor_address, requests, wraps=True, seconds=_WARM_UP_S)
+        self._saturate(self._floor.address, requests, wraps=True, seconds=_WARM_UP_S)
         done = self._saturate(self._target.address, requests, wraps=False, seconds=_WARM_UP_S)
         self._settle(requests, done)
         _delete(requests)
@@ -225,19 +228,19 @@ class _Run:
         options = self._options
         self._tell(f"{rate} webhooks/s")
         requests = self._write(int(1.3 * rate * options.seconds) + 200)
-        done, share = self._measured(
-            lambda: generate.at_rate(
-                self._target.address,
-                requests,
-                rate=rate,
-                connections=options.connections,
-                seconds=options.seconds,
-                seed=options.seed,
-            )
+        work = functools.partial(
+            generate.at_rate,
+            self._target.address,
+            requests,
+            rate=rate,
+            connections=options.connections,
+            seconds=options.seconds,
+            seed=options.seed,
         )
-        self._settle(requests, done)
+        done = _measure(self._target.pids, work)
+        self._settle(requests, done.run)
         _delete(requests)
-        return AtRate(rate, done.rate, done.latency, done.generator_cpu, share)
+        return AtRate(rate, done.run.rate, done.run.latency, done.run.generator_cpu, done.cpu)
 
     def _saturate(
         self, address: tuple[str, int], requests: Path, *, wraps: bool, seconds: float | None = None
@@ -250,12 +253,6 @@ class _Run:
             seconds=seconds or self._options.seconds,
             wraps=wraps,
         )
-
-    def _measured(self, work: Callable[[], generate.Run]) -> tuple[generate.Run, dict[str, float]]:
-        pids = self._target.pids
-        before, started = cpu.used_s(pids), time.monotonic()
-        done = work()
-        return done, cpu.between(before, cpu.used_s(pids), time.monotonic() - started)
 
     def _settle(self, requests: Path, done: generate.Run) -> None:
         """Add to the account, and look for the messages of what was acknowledged."""
@@ -289,6 +286,30 @@ class _Run:
         path = self._folder / f"{next(self._files)}.requests"
         bodies.write(path, webhooks, app_secret=self._secret, instance_id=self._instance_id)
         return path
+
+
+class _Measured(msgspec.Struct, frozen=True):
+    """A run, and what it cost those who served it."""
+
+    run: generate.Run
+    cpu: dict[str, float]
+    cost_ms: dict[str, float]
+
+
+def _measure(pids: Mapping[str, int], work: Callable[[], generate.Run]) -> _Measured:
+    before, started = cpu.used_s(pids), time.monotonic()
+    run = work()
+    after, ended = cpu.used_s(pids), time.monotonic()
+    return _Measured(
+        run,
+        cpu.between(before, after, per=ended - started),
+        cpu.between(before, after, per=max(1, run.acknowledged) / 1000),
+    )
+
+
+def _middle(runs: Sequence[_Measured]) -> _Measured:
+    """Give the run with the median rate."""
+    return sorted(runs, key=lambda measured: measured.run.rate)[len(runs) // 2]
 
 
 def _delete(requests: Path) -> None:

@@ -99,6 +99,10 @@ def _ingest(result: ingest.Result) -> Iterator[str]:
     )
     yield "<h2>Processors used at saturation</h2>"
     yield _bars(sorted(result.cpu.items(), key=lambda share: -share[1]), unit=" cores", digits=2)
+    if result.floor_cost_ms:
+        yield "<h2>Processor milliseconds per webhook</h2>"
+        costs = sorted(result.cost_ms.items(), key=lambda cost: -cost[1])
+        yield _bars([("empty Flask route", result.floor_cost_ms), *costs], unit=" ms", digits=3)
     kept = result.kept
     yield (
         f"<p>{kept.webhooks_acknowledged:,} webhooks acknowledged, {kept.webhooks_kept:,} kept, "
