@@ -1,12 +1,16 @@
 """Run the gateway: gunicorn with gevent workers, each with its own channels."""
 
+import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Generator
 from typing import Any, Final
 
+from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 
 from gateway import settings
@@ -15,8 +19,22 @@ _BACKLOG: Final = 2048
 _CONNECTIONS_PER_WORKER: Final = 1000
 # Longer than Meta and load balancers keep a connection idle, so that it is they who close it.
 _KEEPALIVE_S: Final = 65
-_GRACE_S: Final = 10
+_GRACE_S: Final = 5
 _PR_SET_PDEATHSIG: Final = 1
+_METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class _Logger(glogging.Logger):
+    """Hands what gunicorn reports to our log, less what it quotes of requests and callers."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        # Its text would be the address that was asked for, with everything in it.
+        self.error_log.error("gunicorn_failed", exc_info=True)
 
 
 class Gateway(BaseApplication):
@@ -35,14 +53,15 @@ class Gateway(BaseApplication):
             "keepalive": _KEEPALIVE_S,
             "graceful_timeout": _GRACE_S,
             "accesslog": None,
-            "loglevel": "warning",
+            # Its warnings are of malformed requests, and quote them.
+            "loglevel": "error",
+            "logger_class": _Logger,
             "post_fork": _after_fork,
             "child_exit": _forget_metrics,
             "proc_name": "recado-gateway",
             "control_socket_disable": True,
         }.items():
-            if name in self.cfg.settings:
-                self.cfg.set(name, value)
+            self.cfg.set(name, value)
 
     def load(self) -> Any:
         """Make the application; called in each worker, patched by gevent, after the fork."""
@@ -67,20 +86,35 @@ def _after_fork(_server: Any, _worker: Any) -> None:
 
 
 def _forget_metrics(_server: Any, worker: Any) -> None:
-    from prometheus_client import multiprocess
+    from plumbing import telemetry
 
-    multiprocess.mark_process_dead(worker.pid)
+    telemetry.forget_worker(worker.pid)
+
+
+@contextlib.contextmanager
+def _metrics_folder() -> Generator[None]:
+    """Name the empty folder in which the workers add up their counters: the one given, or one of our own."""
+    if os.environ.get(_METRICS_FOLDER):
+        yield
+        return
+    master = os.getpid()
+    folder = tempfile.mkdtemp(prefix="recado-metrics-")
+    os.environ[_METRICS_FOLDER] = folder
+    try:
+        yield
+    finally:
+        # A worker that ends comes by here too, while the others still count.
+        if os.getpid() == master:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
     config = settings.load(os.environ)
-    with tempfile.TemporaryDirectory(prefix="recado-metrics-") as folder:
-        # Read when prometheus_client is first imported, so set before anything that counts.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        from plumbing import telemetry, tokens
+    with _metrics_folder():
+        # Only now: prometheus_client looks for the folder when it is imported.
+        from plumbing import telemetry
 
         telemetry.configure_logging("gateway")
-        tokens.check_secret(config.auth_secret)
         telemetry.serve_metrics_of_workers(config.metrics_port)
         # gunicorn reads arguments of its own otherwise.
         sys.argv = sys.argv[:1]

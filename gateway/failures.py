@@ -6,7 +6,7 @@ import flask
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway import auth, backends, parameters, render
+from gateway import auth, backends, parameters, render, request_id
 from plumbing import errors
 from plumbing.errors import FieldFault
 from plumbing.rpc import client
@@ -71,7 +71,7 @@ def replay() -> flask.Response:
         request,
         token=token,
         timeout_s=_REPLAY_TIMEOUT_S,
-        request_id=flask.g.request_id,
+        request_id=request_id.current(),
     )
     return render.answer(
         {

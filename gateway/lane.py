@@ -1,10 +1,10 @@
 """The coalescing lane: webhooks that wait at the same moment travel in one call.
 
-A commit costs the same for one webhook as for fifty. While calls are under way, what arrives waits
-and goes together with the next; when nothing is under way, a webhook goes at once, alone.
+A commit costs nearly the same for one webhook as for fifty. While calls are under way, what arrives
+waits and goes together with the next; when nothing is under way, a webhook goes at once, alone.
 
-There is no thread of its own: the first to arrive carries its call itself, and hands the lane to one
-of those who wait. So it works the same under threads and under gevent.
+There is no thread of its own: whoever finds the lane free makes the call, and hands the lane on to
+one of those who came meanwhile. So it works the same under threads and under gevent.
 """
 
 import threading
@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 from plumbing import errors
 
@@ -20,57 +20,57 @@ WEBHOOKS_PER_CALL_MAX: Final = 512
 BYTES_PER_CALL_MAX: Final = 32 * 1024 * 1024
 IN_FLIGHT_MAX: Final = 2
 WAITING_MAX: Final = 2_000
-# How long after a webhook's own deadline the call it travels in may still end.
-_ANSWER_S: Final = 0.3
+# How long after its own deadline a webhook still waits for the call it travels in.
+_GRACE_S: Final = 0.2
 
 
 class Waiter:
     """One webhook and, in the end, what became of it."""
 
-    __slots__ = ("_done", "body", "carries", "error", "is_settled", "received_at")
+    __slots__ = ("_woken", "body", "cargo", "deadline", "error", "is_aboard", "is_settled", "received_at")
 
-    def __init__(self, body: bytes, received_at: datetime) -> None:
+    def __init__(self, body: bytes, received_at: datetime, deadline: float) -> None:
         self.body = body
         self.received_at = received_at
-        self.error: Exception | None = None
+        self.deadline = deadline
+        self.is_aboard = False
+        """It has left the queue; somebody's call takes it along."""
+        self.cargo: list[Waiter] = []
+        """What it is asked to carry, itself included; empty for all who are carried."""
         self.is_settled = False
-        self.carries = False
-        self._done = threading.Event()
-        """Set when there is something to do: it is settled, or has been handed the lane."""
+        self.error: BaseException | None = None
+        self._woken = threading.Event()
 
-    def settle(self, error: Exception | None) -> None:
+    def wake(self) -> None:
+        self._woken.set()
+
+    def settle(self, error: BaseException | None) -> None:
         self.error = error
         self.is_settled = True
-        self._done.set()
+        self._woken.set()
 
-    def hand_the_lane(self) -> None:
-        self.carries = True
-        self._done.set()
+    def wait_until(self, moment: float) -> None:
+        """Return when it is settled, when it is asked to carry, or at this moment."""
+        self._woken.wait(max(0.0, moment - time.monotonic()))
 
-    def wait(self, timeout_s: float) -> None:
-        """Return when it is settled or has been handed the lane."""
-        self._done.wait(timeout_s)
 
-    def wait_settled(self, timeout_s: float) -> None:
-        self._done.clear()
-        if not self.is_settled:
-            self._done.wait(timeout_s)
+Send: TypeAlias = Callable[[Sequence[Waiter], float], None]
 
 
 class Lane:
     """Safe to use from several threads or greenlets."""
 
     def __init__(
-        self,
-        send: Callable[[Sequence[Waiter]], None],
-        *,
-        in_flight_max: int = IN_FLIGHT_MAX,
-        waiting_max: int = WAITING_MAX,
+        self, send: Send, *, in_flight_max: int = IN_FLIGHT_MAX, waiting_max: int = WAITING_MAX
     ) -> None:
-        """`send` makes the call and returns when all of it is kept; what it raises, every waiter gets."""
+        """`send` makes the call within so many seconds and returns when all of it is kept.
+
+        What it raises, everybody in the call gets.
+        """
         self._send = send
         self._in_flight_max = in_flight_max
         self._waiting_max = waiting_max
+        # Nobody waits unless every call that may be under way is: see `submit` and `_hand_on`.
         self._waiting: deque[Waiter] = deque()
         self._in_flight = 0
         self._lock = threading.Lock()
@@ -78,62 +78,72 @@ class Lane:
     def submit(self, body: bytes, received_at: datetime, *, timeout_s: float) -> None:
         """Return when the webhook is kept.
 
-        Raises what the call raised, DeadlineExceeded when its turn did not come in time, Unavailable
-        when too many wait already.
+        Raises Unavailable when too many wait already, when its turn or the answer did not come in
+        time, and when the call failed with one of plumbing.errors: it may have been kept or not, and
+        must be sent again. A bug that the call ran into passes through.
         """
-        waiter = Waiter(body, received_at)
-        deadline = time.monotonic() + timeout_s
+        waiter = Waiter(body, received_at, time.monotonic() + timeout_s)
         with self._lock:
             if len(self._waiting) >= self._waiting_max:
                 raise errors.Unavailable("too many webhooks wait", retry_after_s=1)
             self._waiting.append(waiter)
             if self._in_flight < self._in_flight_max:
                 self._in_flight += 1
-                waiter.carries = True
-        if not waiter.carries:
-            waiter.wait(max(0.0, deadline - time.monotonic()))
+                waiter.cargo = self._load()
+        if not waiter.cargo:
+            waiter.wait_until(waiter.deadline)
+        if not (waiter.cargo or waiter.is_settled):
             with self._lock:
-                if not (waiter.carries or waiter.is_settled) and waiter in self._waiting:
+                if not waiter.is_aboard:
                     self._waiting.remove(waiter)
-                    raise errors.DeadlineExceeded("the webhook's turn did not come in time")
-        if waiter.carries:
-            self._carry()
-        # Mostly settled by now; else it travels in somebody's call, whose own deadline ends it.
-        waiter.wait_settled(max(0.0, deadline + _ANSWER_S - time.monotonic()))
+                    raise errors.Unavailable("the webhook's turn did not come in time", retry_after_s=1)
+        if waiter.cargo:
+            # Not to be skipped however late it is: the others aboard and the lane depend on it.
+            self._carry(waiter)
+        elif not waiter.is_settled:
+            waiter.wait_until(waiter.deadline + _GRACE_S)
         if not waiter.is_settled:
-            raise errors.DeadlineExceeded("the webhook was not kept in time")
+            raise errors.Unavailable("the webhook was not kept in time", retry_after_s=1)
+        # An exception of its own for each: the one they share would gather the traceback of them all.
+        if isinstance(waiter.error, errors.RecadoError):
+            raise errors.Unavailable("the webhook was not kept", retry_after_s=1) from waiter.error
         if waiter.error:
-            raise waiter.error
+            raise RuntimeError("the call of the lane failed") from waiter.error
 
-    def _carry(self) -> None:
-        """Make one call with all that wait, then pass the lane on.
-
-        The carrier's own webhook is among them, unless another carrier has just taken it along.
-        """
-        batch = self._take()
-        failure: Exception | None = None
+    def _carry(self, carrier: Waiter) -> None:
+        cargo = carrier.cargo
+        failure: BaseException | None = errors.Unavailable("the call was cut off")
         try:
-            if batch:
-                self._send(batch)
+            self._send(cargo, max(0.0, carrier.deadline - time.monotonic()))
+            failure = None
         except Exception as error:
             failure = error
         finally:
-            with self._lock:
-                heir = self._waiting[0] if self._waiting else None
-                if heir is None:
-                    self._in_flight -= 1
-                else:
-                    heir.hand_the_lane()
-        for waiter in batch:
-            waiter.settle(failure)
+            # Before anybody is told, so that the next call is under way while answers are written.
+            self._hand_on()
+            for waiter in cargo:
+                waiter.settle(failure)
 
-    def _take(self) -> list[Waiter]:
-        batch: list[Waiter] = []
-        size = 0
+    def _hand_on(self) -> None:
         with self._lock:
-            while self._waiting and len(batch) < WEBHOOKS_PER_CALL_MAX:
-                size += len(self._waiting[0].body)
-                if batch and size > BYTES_PER_CALL_MAX:
-                    break
-                batch.append(self._waiting.popleft())
-        return batch
+            cargo = self._load()
+            if not cargo:
+                self._in_flight -= 1
+                return
+            # The youngest has the most time left, and the call has as much as its carrier.
+            carrier = cargo[-1]
+            carrier.cargo = cargo
+        carrier.wake()
+
+    def _load(self) -> list[Waiter]:
+        """Take as many from the queue as fit into one call. The caller holds the lock."""
+        cargo: list[Waiter] = []
+        size_bytes = 0
+        while self._waiting and len(cargo) < WEBHOOKS_PER_CALL_MAX:
+            size_bytes += len(self._waiting[0].body)
+            if cargo and size_bytes > BYTES_PER_CALL_MAX:
+                break
+            waiter = self._waiting.popleft()
+            waiter.is_aboard = True
+            cargo.append(waiter)
+        return cargo

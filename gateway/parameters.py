@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, TypeVar
@@ -112,7 +112,7 @@ class Query:
 
 
 @contextmanager
-def query() -> Iterator[Query]:
+def query() -> Generator[Query]:
     """Read the query of this request; on leaving, raise InvalidArgument with every fault."""
     reader = Query(flask.request.args)
     yield reader

@@ -1,13 +1,16 @@
 """Problem documents (RFC 9457): the one place where an error becomes an HTTP answer."""
 
 import logging
+import math
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import flask
 import msgspec
 from werkzeug.exceptions import HTTPException
 
+from gateway import request_id
 from plumbing import errors
 
 log = logging.getLogger(__name__)
@@ -38,11 +41,12 @@ _TITLES: Final = {
     500: "Internal error",
     503: "Temporarily unavailable",
 }
-_CODES: Final = {
-    404: "NOT_FOUND",
-    405: "METHOD_NOT_ALLOWED",
-    413: "PAYLOAD_TOO_LARGE",
-    415: "UNSUPPORTED_MEDIA_TYPE",
+# What Flask and Werkzeug refuse by themselves, in our words.
+_OF_HTTP: Final = {
+    404: ("NOT_FOUND", "there is nothing at this address"),
+    405: ("METHOD_NOT_ALLOWED", "this address does not take this method"),
+    413: ("PAYLOAD_TOO_LARGE", "the body is larger than this address takes"),
+    415: ("UNSUPPORTED_MEDIA_TYPE", "the body must be application/json"),
 }
 # What a field of a gRPC request is called in the REST API, where it is not just camelCase.
 _PARAMETERS: Final = {
@@ -57,57 +61,58 @@ _RETRY_AFTER_S: Final = 1
 
 
 def install(app: flask.Flask) -> None:
-    app.register_error_handler(errors.RecadoError, _of_ours)
-    app.register_error_handler(HTTPException, _of_http)
-    app.register_error_handler(Exception, _of_a_bug)
+    """Let every error of this application be answered by `of`."""
+    app.register_error_handler(Exception, lambda error: of(error, request_id.current()))
 
 
-def _of_ours(error: Exception) -> flask.Response:
-    assert isinstance(error, errors.RecadoError)
+def of(error: Exception, named: str) -> flask.Response:
+    """Answer a request, named so, that ended with this error."""
+    if isinstance(error, errors.RecadoError):
+        return _of_ours(error, named)
+    if isinstance(error, HTTPException):
+        return _of_http(error, named)
+    log.error("request_failed", exc_info=error, extra={"request_id": named})
+    return _of_ours(errors.Internal("internal error"), named)
+
+
+def _of_ours(error: errors.RecadoError, named: str) -> flask.Response:
     status = _HTTP_STATUS[type(error)]
-    response = document(
-        status,
-        error.reason if error.reason != "DEADLINE_EXCEEDED" else errors.Unavailable.reason,
-        error.detail,
-        fields=[(_parameter(fault.name), fault.reason) for fault in error.fields],
-    )
+    # Which of the two it was helps nobody outside: both say "later".
+    code = errors.Unavailable.reason if status == 503 else error.reason
+    response = _document(status, code, error.detail, named, fields=error.fields)
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="recado"'
     if status in (429, 503):
-        response.headers["Retry-After"] = str(max(_RETRY_AFTER_S, round(error.retry_after_s or 0)))
+        response.headers["Retry-After"] = str(max(_RETRY_AFTER_S, math.ceil(error.retry_after_s or 0)))
     return response
 
 
-def _of_http(error: Exception) -> flask.Response:
-    assert isinstance(error, HTTPException)
+def _of_http(error: HTTPException, named: str) -> flask.Response:
     status = error.code or 500
-    response = document(status, _CODES.get(status, "BAD_REQUEST"), error.description or "")
+    code, detail = _OF_HTTP.get(status, ("BAD_REQUEST", error.description or "the request is malformed"))
+    response = _document(status, code, detail, named)
     for name, value in error.get_headers():
         if name == "Allow":
             response.headers[name] = value
     return response
 
 
-def _of_a_bug(error: Exception) -> flask.Response:
-    log.error("request_failed", exc_info=error, extra={"request_id": flask.g.get("request_id")})
-    return document(500, errors.Internal.reason, "internal error")
-
-
-def document(
-    status: int, code: str, detail: str, *, fields: list[tuple[str, str]] | None = None
+def _document(
+    status: int, code: str, detail: str, named: str, *, fields: Sequence[errors.FieldFault] = ()
 ) -> flask.Response:
-    """Answer with a problem document; `fields` are (parameter, reason)."""
     problem: dict[str, Any] = {
         "type": "about:blank",
         "title": _TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
         "code": code,
-        "requestId": flask.g.get("request_id", ""),
+        "requestId": named,
     }
     if fields:
-        problem["errors"] = [{"field": name, "detail": reason} for name, reason in fields]
-    return flask.Response(msgspec.json.encode(problem), status, mimetype="application/problem+json")
+        problem["errors"] = [{"field": _parameter(fault.name), "detail": fault.reason} for fault in fields]
+    response = flask.Response(msgspec.json.encode(problem), status, mimetype="application/problem+json")
+    response.headers[request_id.HEADER] = named
+    return response
 
 
 def _parameter(name: str) -> str:

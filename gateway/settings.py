@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from plumbing import settings
+from plumbing import settings, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ def load(environ: Mapping[str, str]) -> Settings:
             # Two while the secret is being rotated.
             app_secrets=tuple(part.strip().encode() for part in app_secrets.split(",") if part.strip()),
             verify_token=env.secret("RECADO_META_VERIFY_TOKEN"),
-            auth_secret=env.secret("RECADO_AUTH_SECRET"),
+            auth_secret=env.secret("RECADO_AUTH_SECRET", check=tokens.check_secret),
             capture_address=env.address("RECADO_CAPTURE_ADDRESS"),
             history_address=env.address("RECADO_HISTORY_ADDRESS"),
         )

@@ -1,46 +1,55 @@
 """Meta's webhooks: verified, kept, acknowledged. Never judged by their content."""
 
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import flask
-from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client import Counter
+from werkzeug.wsgi import get_input_stream
 
-from gateway import signature
+from gateway import problems, request_id, signature
 from gateway.lane import Lane, Waiter
 from plumbing import errors
 from plumbing.rpc import client
 from protos import capture_pb2 as pb
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
 BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 """Meta: "Webhook payloads can be up to 3 MB" (Webhooks, overview, September 2026)."""
 
-# Within this a webhook is kept or refused; Meta is answered within two seconds in every case.
+# Within this a webhook's call has ended; with the lane's grace, Meta is answered within two seconds.
 _TIMEOUT_S: Final = 1.5
+_KEPT: Final = b"EVENT_RECEIVED"
+_KEPT_HEADERS: Final = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(_KEPT)))]
 
 _answered: Final = Counter("recado_webhooks_total", "Webhooks answered", ["outcome"])
 _kept: Final = _answered.labels("kept")
 _refused: Final = _answered.labels("refused")
 _postponed: Final = _answered.labels("postponed")
 
+Ingest: TypeAlias = Callable[[pb.IngestWebhooksRequest, float], pb.IngestWebhooksResponse]
+
 
 class Webhooks:
-    """The two routes Meta knows. One per worker."""
+    """What Meta knows of us. One per worker."""
 
     def __init__(
         self,
         *,
         app_secrets: Sequence[bytes],
         verify_token: str,
-        ingest: Callable[[Any], Any],
+        ingest: Ingest,
+        timeout_s: float = _TIMEOUT_S,
     ) -> None:
-        """`ingest` sends an IngestWebhooksRequest and returns after the commit."""
+        """`ingest` makes the call within so many seconds and returns after the commit."""
         self._app_secrets = app_secrets
         self._verify_token = verify_token.encode()
         self._ingest = ingest
+        self._timeout_s = timeout_s
         self._lane = Lane(self._send)
 
     def subscribe(self) -> flask.Response:
@@ -52,37 +61,40 @@ class Webhooks:
             raise errors.PermissionDenied("the verify token is not ours")
         return flask.Response(query["hub.challenge"], mimetype="text/plain")
 
-    def receive(self) -> flask.Response:
-        """Keep a webhook; 200 means that it is on disk."""
-        request = flask.request
-        request.max_content_length = BODY_BYTES_MAX
-        body = request.get_data(cache=False)
-        try:
-            signature.verify(self._app_secrets, body, request.headers.get("X-Hub-Signature-256"))
-            self._lane.submit(body, datetime.now(UTC), timeout_s=_TIMEOUT_S)
-        except errors.Unauthenticated:
-            _refused.inc()
-            raise
-        except errors.RecadoError as error:
-            # Whatever went wrong behind us, the webhook is Meta's to send again.
-            _postponed.inc()
-            raise errors.Unavailable("the webhook was not kept; send it again", retry_after_s=1) from error
-        _kept.inc()
-        return flask.Response("EVENT_RECEIVED", mimetype="text/plain")
+    def receive(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Keep a webhook (POST); 200 means that it is on disk.
 
-    def _send(self, waiters: Sequence[Waiter]) -> None:
+        A WSGI application of its own, answered ahead of Flask (gateway.app): what Flask does for a
+        request took as much time as all of this, and half as many webhooks a second were kept.
+        """
+        try:
+            self._keep(environ)
+        except Exception as error:
+            (_postponed if isinstance(error, errors.Unavailable) else _refused).inc()
+            answer = problems.of(error, request_id.choose(environ.get("HTTP_X_REQUEST_ID")))
+            return answer(environ, start_response)
+        _kept.inc()
+        start_response("200 OK", _KEPT_HEADERS)
+        return [_KEPT]
+
+    def _keep(self, environ: "WSGIEnvironment") -> None:
+        # Refuses by Content-Length before anything is read, and counts chunks while they are.
+        body = get_input_stream(environ, max_content_length=BODY_BYTES_MAX).read()
+        signature.verify(self._app_secrets, body, environ.get("HTTP_X_HUB_SIGNATURE_256"))
+        self._lane.submit(body, datetime.now(UTC), timeout_s=self._timeout_s)
+
+    def _send(self, waiters: Sequence[Waiter], timeout_s: float) -> None:
         request = pb.IngestWebhooksRequest()
         for waiter in waiters:
-            stamp = Timestamp()
-            stamp.FromDatetime(waiter.received_at)
-            request.webhooks.add(body=waiter.body, received_at=stamp)
-        self._ingest(request)
+            request.webhooks.add(body=waiter.body, received_at=waiter.received_at)
+        verdicts = self._ingest(request, timeout_s).verdicts
+        assert len(verdicts) == len(waiters), "capture has a verdict on every webhook"
 
 
-def ingest_over(stub: Any, own_token: Callable[[], str]) -> Callable[[Any], Any]:
+def ingest_over(stub: Any, own_token: Callable[[], str]) -> Ingest:
     """Give the `ingest` that calls the capture service in the gateway's own name."""
 
-    def ingest(request: Any) -> Any:
-        return client.call(stub.IngestWebhooks, request, token=own_token(), timeout_s=_TIMEOUT_S)
+    def ingest(request: pb.IngestWebhooksRequest, timeout_s: float) -> pb.IngestWebhooksResponse:
+        return client.call(stub.IngestWebhooks, request, token=own_token(), timeout_s=timeout_s)
 
     return ingest
