@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -298,14 +298,14 @@ def _end_leftovers(data: Path) -> None:
     """
     if sys.platform != "linux":
         return  # PostgreSQL's own check has to do
-    for number, patience_s in (
-        (None, 1.0),
-        (signal.SIGINT, 10.0),
-        (signal.SIGQUIT, 5.0),
-        (signal.SIGKILL, 5.0),
-    ):
+    steps = ((None, 1.0), (signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
+    for number, patience_s in steps:
         leftovers = _processes_in(data)
-        _signal(leftovers if number else (), number)
+        for pid, parent in leftovers.items():
+            # A server ends its own children; one that lost a child to us would take it for a crash.
+            if number is not None and parent not in leftovers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
         deadline = time.monotonic() + patience_s
         while leftovers and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -317,24 +317,17 @@ def _end_leftovers(data: Path) -> None:
     raise processes.StackError(f"a process works in {data} and does not end; end it and start again")
 
 
-def _signal(pids: Sequence[int], number: signal.Signals | None) -> None:
-    for pid in pids:
-        if number is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-
-
-def _processes_in(data: Path) -> list[int]:
-    """Give the running processes named like PostgreSQL whose working folder is `data`."""
-    found: list[int] = []
+def _processes_in(data: Path) -> dict[int, int]:
+    """Give the running processes named like PostgreSQL whose working folder is `data`: id -> parent's id."""
+    found: dict[int, int] = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                if (
-                    Path(os.readlink(f"/proc/{entry.name}/cwd")) == data.resolve()
-                    and Path(f"/proc/{entry.name}/comm").read_text().strip() == "postgres"
-                ):
-                    found.append(int(entry.name))
+                is_here = Path(os.readlink(f"/proc/{entry.name}/cwd")) == data.resolve()
+                if is_here and Path(f"/proc/{entry.name}/comm").read_text().strip() == "postgres":
+                    # Behind the name, which stands in parentheses: state, parent.
+                    stat = Path(f"/proc/{entry.name}/stat").read_text()
+                    found[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
     return found
 
 
