@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Generator
 from typing import Any, Final
 
@@ -116,6 +117,8 @@ def main() -> None:
 
         telemetry.configure_logging("gateway")
         telemetry.serve_metrics_of_workers(config.metrics_port)
+        # The settings brought PyJWT and it ssl, which a worker patches once more; no worker speaks TLS.
+        warnings.filterwarnings("ignore", message="Monkey-patching ssl after ssl")
         # gunicorn reads arguments of its own otherwise.
         sys.argv = sys.argv[:1]
         Gateway(config).run()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import flask
 from prometheus_client import Counter
-from werkzeug.wsgi import get_input_stream
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
 
 from gateway import problems, request_id, signature
 from gateway.lane import Lane, Waiter
@@ -78,8 +78,7 @@ class Webhooks:
         return [_KEPT]
 
     def _keep(self, environ: "WSGIEnvironment") -> None:
-        # Refuses by Content-Length before anything is read, and counts chunks while they are.
-        body = get_input_stream(environ, max_content_length=BODY_BYTES_MAX).read()
+        body = _read_body(environ)
         signature.verify(self._app_secrets, body, environ.get("HTTP_X_HUB_SIGNATURE_256"))
         self._lane.submit(body, datetime.now(UTC), timeout_s=self._timeout_s)
 
@@ -89,6 +88,22 @@ class Webhooks:
             request.webhooks.add(body=waiter.body, received_at=waiter.received_at)
         verdicts = self._ingest(request, timeout_s).verdicts
         assert len(verdicts) == len(waiters), "capture has a verdict on every webhook"
+
+
+def _read_body(environ: "WSGIEnvironment") -> bytes:
+    """Raises 413 before anything is read where the length is declared; one byte past the limit else."""
+    declared = environ.get("CONTENT_LENGTH") or "0"
+    if declared.isdecimal() and int(declared) > BODY_BYTES_MAX:
+        raise RequestEntityTooLarge
+    try:
+        # gunicorn ends the body where its length or its last chunk says. Werkzeug's limited stream
+        # would end a longer one at the limit, and call it 401 for the signature of what is left.
+        body = environ["wsgi.input"].read(BODY_BYTES_MAX + 1)
+    except Exception as error:  # whatever gunicorn finds wrong with the chunks, and a sender gone away
+        raise BadRequest("the body cannot be read") from error
+    if len(body) > BODY_BYTES_MAX:
+        raise RequestEntityTooLarge
+    return body
 
 
 def ingest_over(stub: Any, own_token: Callable[[], str]) -> Ingest:
