@@ -141,7 +141,8 @@ def test_an_enriched_profile_settles_the_first_contact(
         call(
             "ApplyLeadProfile",
             pb.ApplyLeadProfileRequest(
-                **key,
+                tenant="padaria",
+                lead_id=lead_id,
                 outbox_id=str(job["id"]),
                 name="Ana",
                 status="ACTIVE",
