@@ -1,7 +1,7 @@
 # From a bare checkout with Python 3.11 or newer and make to a running system: `make run`.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup check test run protos lock bench
+.PHONY: help setup check test run protos lock bench compose-check
 .DELETE_ON_ERROR:
 
 # Paths are relative on purpose: make cannot name a target whose path contains a space.
@@ -40,6 +40,9 @@ bench: .venv/runtime.stamp ## Measure ingest, history and storage on this machin
 	$(BIN)/recado bench ingest $(ARGS)
 	$(BIN)/recado bench history $(ARGS)
 	$(BIN)/recado bench storage $(ARGS)
+
+compose-check: ## Build and try compose.yaml with the container engine of this machine, then remove it
+	python3 deploy/compose_check.py
 
 protos: .venv/dev.stamp ## Generate the stubs of protos/*.proto again
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. protos/*.proto
