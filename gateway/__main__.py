@@ -23,6 +23,8 @@ _KEEPALIVE_S: Final = 65
 _GRACE_S: Final = 5
 _PR_SET_PDEATHSIG: Final = 1
 _METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
+# What a refused request still sends is read, up to this, so that its sender reads our answer.
+_DRAINED_BYTES_MAX: Final = 16 * 1024 * 1024
 
 
 class _Logger(glogging.Logger):
@@ -58,6 +60,7 @@ class Gateway(BaseApplication):
             "loglevel": "error",
             "logger_class": _Logger,
             "post_fork": _after_fork,
+            "pre_request": _before_request,
             "child_exit": _forget_metrics,
             "proc_name": "recado-gateway",
             "control_socket_disable": True,
@@ -80,10 +83,22 @@ class Gateway(BaseApplication):
         )
 
 
-def _after_fork(_server: Any, _worker: Any) -> None:
+def _after_fork(_server: Any, worker: Any) -> None:
     if sys.platform == "linux":
         # A worker without its master would go on holding the port.
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != worker.ppid:  # it died before it could be heard of
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _before_request(_worker: Any, request: Any) -> None:
+    # gunicorn reads a body that we have refused to its end, however long, before the connection's next
+    # request; such a connection is closed instead.
+    for name, value in request.headers:
+        if name == "TRANSFER-ENCODING" or (
+            name == "CONTENT-LENGTH" and not (value.isdigit() and int(value) <= _DRAINED_BYTES_MAX)
+        ):
+            request.force_close()
 
 
 def _forget_metrics(_server: Any, worker: Any) -> None:

@@ -1,11 +1,7 @@
 """/conversations/sync: a lead's history, and its manual recovery."""
 
-from datetime import datetime
-from typing import Any
-
 import flask
 import msgspec
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway import auth, backends, parameters, render
 from plumbing import errors
@@ -22,6 +18,7 @@ def read() -> flask.Response:
     services = backends.of(flask.current_app)
     token = auth.token_of(services.verifier, "history:read")
     with parameters.query() as query:
+        from_time, to_time = query.period("fromDate", "toDate")
         request = history_pb2.ListMessagesRequest(
             lead_id=query.identifier("leadId"),
             page_size=query.integer("limit", 100, at_least=1, at_most=1000),
@@ -31,8 +28,8 @@ def read() -> flask.Response:
                 if query.choice("order", "asc", among=("asc", "desc")) == "desc"
                 else history_pb2.ORDER_ASC
             ),
-            from_time=_stamp(query.moment("fromDate")),
-            to_time=_stamp(query.moment("toDate", is_end=True)),
+            from_time=from_time,
+            to_time=to_time,
         )
     page = services.call(services.history.ListMessages, request, token=token)
     summary = page.summary
@@ -73,11 +70,3 @@ def get_sync(sync_id: str) -> flask.Response:
         pass
     request = capture_pb2.GetSyncRequest(sync_id=parameters.path_identifier("sync", sync_id))
     return render.answer(render.sync(services.call(services.capture.GetSync, request, token=token)))
-
-
-def _stamp(moment: datetime | None) -> Any:
-    if moment is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp

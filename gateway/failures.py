@@ -4,7 +4,6 @@ from datetime import datetime
 
 import flask
 import msgspec
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway import auth, backends, parameters, render, request_id
 from plumbing import errors
@@ -63,8 +62,8 @@ def replay() -> flask.Response:
         raise errors.InvalidArgument("the body is not right", fields=tuple(faults))
     request = capture_pb2.ReplayWebhooksRequest(
         states=[_STATES[state] for state in body.states],
-        from_time=_stamp(body.from_),
-        to_time=_stamp(body.to),
+        from_time=body.from_,
+        to_time=body.to,
     )
     *_, progress = client.stream(
         services.capture.ReplayWebhooks,
@@ -80,11 +79,3 @@ def replay() -> flask.Response:
             "messagesImported": progress.messages_imported,
         }
     )
-
-
-def _stamp(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp

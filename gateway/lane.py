@@ -111,7 +111,8 @@ class Lane:
             raise RuntimeError("the call of the lane failed") from waiter.error
 
     def _carry(self, carrier: Waiter) -> None:
-        cargo = carrier.cargo
+        # Let go of: it contains its carrier, and such circles are the garbage collector's work.
+        cargo, carrier.cargo = carrier.cargo, []
         failure: BaseException | None = errors.Unavailable("the call was cut off")
         try:
             self._send(cargo, max(0.0, carrier.deadline - time.monotonic()))

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import flask
 import msgspec
@@ -15,7 +15,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from plumbing import errors
 from plumbing.errors import FieldFault
 
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DATE_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})")
@@ -103,6 +103,13 @@ class Query:
             return None
         return moment
 
+    def period(self, start: str, end: str) -> tuple[datetime | None, datetime | None]:
+        """Read two moments between which, both included, something lies."""
+        first, last = self.moment(start), self.moment(end, is_end=True)
+        if first and last and last < first:
+            self._refuse(end, f"must not be before {start}")
+        return first, last
+
     def close(self) -> None:
         for name in self._values:
             if name not in self._known:
@@ -122,25 +129,40 @@ def query() -> Generator[Query]:
 def json_body(shape: type[T]) -> T:
     """Read the request's body as `shape`, a msgspec.Struct that forbids unknown fields.
 
-    Raises InvalidArgument naming the field, or 415 when the body is not declared as JSON.
+    Raises InvalidArgument naming every field that is wrong, or 415 when the body is not declared as JSON.
     """
     if flask.request.mimetype != "application/json":
-        raise UnsupportedMediaType("the body must be application/json")
+        raise UnsupportedMediaType
     try:
-        return msgspec.json.decode(flask.request.get_data(), type=shape)
+        told = msgspec.json.decode(flask.request.get_data())
+    except (msgspec.DecodeError, RecursionError):
+        raise _refused("the body is not JSON", FieldFault("body", "is not JSON")) from None
+    if not isinstance(told, dict):
+        raise _refused("the body is not right", FieldFault("body", "must be an object"))
+    given = cast("dict[str, Any]", told)
+    known = {field.encode_name: field for field in msgspec.structs.fields(shape)}
+    faults = [FieldFault(name[:100], "is not a field of this body") for name in given if name not in known]
+    for name, field in known.items():
+        if name in given:
+            faults += _faults_of(name, given[name], field.type)
+        elif field.required:
+            faults.append(FieldFault(name, "is required"))
+    if faults:
+        raise _refused("the body is not right", *faults)
+    return msgspec.convert(given, shape)
+
+
+def _faults_of(name: str, value: Any, kind: Any) -> list[FieldFault]:
+    try:
+        msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$")
-        name = path.rstrip("`").lstrip(".")
-        quoted = re.search(r"`([^`]*)`", reason)
-        if not name and quoted and "field" in reason:
-            name = quoted[1][:100]
-        raise errors.InvalidArgument(
-            "the body is not right", fields=(FieldFault(name or "body", reason[0].lower() + reason[1:]),)
-        ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise errors.InvalidArgument(
-            "the body is not JSON", fields=(FieldFault("body", "is not JSON"),)
-        ) from None
+        reason, _, inside = str(error).partition(" - at `$")
+        return [FieldFault(name + inside.rstrip("`"), reason[0].lower() + reason[1:])]
+    return []
+
+
+def _refused(detail: str, *faults: FieldFault) -> errors.InvalidArgument:
+    return errors.InvalidArgument(detail, fields=faults)
 
 
 def is_uuid(text: str) -> bool:
