@@ -276,9 +276,7 @@ def test_the_lane_survives_calls_that_end_before_the_next_carrier_has_begun(
     ),
     in_flight_max=st.integers(1, 3),
 )
-def test_everybody_gets_the_verdict_of_the_call_it_was_in(
-    plan: list[tuple[int, str]], in_flight_max: int
-):
+def test_everybody_gets_the_verdict_of_the_call_it_was_in(plan: list[tuple[int, str]], in_flight_max: int):
     kept: set[bytes] = set()
     seen: list[bytes] = []
     lock = threading.Lock()
