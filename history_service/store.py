@@ -174,6 +174,7 @@ def list_messages(
               m.content, m.context, m.sender, m.errors, m.billing, m.pattern, m.status_sent_at,
               m.status_delivered_at, m.status_read_at, m.status_played_at, m.status_failed_at
             FROM whatsapp_messages m
+            WHERE m.tenant_id = %(tenant_id)s AND m.lead_id = %(lead_id)s
             """
             + _matching(wanted, instance_ids)
             + keyset
@@ -195,14 +196,19 @@ def count_messages(
     """Count what the filter matches; from the index alone where no instance is left out."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         count = cursor.execute(
-            "SELECT count(*) FROM whatsapp_messages m" + _matching(wanted, instance_ids),
+            """
+            SELECT count(*)
+            FROM whatsapp_messages m
+            WHERE m.tenant_id = %(tenant_id)s AND m.lead_id = %(lead_id)s
+            """
+            + _matching(wanted, instance_ids),
             _match_parameters(wanted, instance_ids),
         ).fetchone()
     return count or 0
 
 
 def _matching(wanted: MessageFilter, instance_ids: Sequence[int] | None) -> LiteralString:
-    conditions: LiteralString = " WHERE m.tenant_id = %(tenant_id)s AND m.lead_id = %(lead_id)s"
+    conditions: LiteralString = ""
     if instance_ids is not None:
         conditions += " AND m.instance_id = ANY(%(instance_ids)s)"
     if wanted.from_time:
@@ -253,7 +259,9 @@ def list_leads(
     count_max: int,
 ) -> list[LeadRow]:
     """Give the next leads by last message, newest first; those without one come last."""
-    select: LiteralString = "SELECT" + _LEAD_COLUMNS + "FROM leads l" + _visible(access, search)
+    select: LiteralString = (
+        "SELECT" + _LEAD_COLUMNS + "FROM leads l WHERE l.tenant_id = %(tenant_id)s" + _visible(access, search)
+    )
     if after is None:
         statement: LiteralString = select + _LEADS_ORDER
     elif after[0] is None:
@@ -285,14 +293,14 @@ def list_leads(
 def count_leads(conn: Connection[Any], access: Access, search: LeadSearch) -> int:
     with conn.cursor(row_factory=scalar_row) as cursor:
         count = cursor.execute(
-            "SELECT count(*) FROM leads l" + _visible(access, search), _visible_parameters(access, search)
+            "SELECT count(*) FROM leads l WHERE l.tenant_id = %(tenant_id)s" + _visible(access, search),
+            _visible_parameters(access, search),
         ).fetchone()
     return count or 0
 
 
 def _visible(access: Access, search: LeadSearch) -> LiteralString:
     conditions: LiteralString = """
-        WHERE l.tenant_id = %(tenant_id)s
           AND EXISTS (
             SELECT FROM conversations v
             WHERE v.tenant_id = %(tenant_id)s AND v.lead_id = l.id

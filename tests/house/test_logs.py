@@ -66,7 +66,15 @@ _GENERAL = {
 }
 # Words that make a name harmless: how much of it there is, or which of ours it is.
 _MEASURES = ("_bytes", "_chars", "_count", "_s", "_ms", "_max")
-_HARMLESS = {"address", "listen_address", "process_name", "service_name", "job_name", "file_name"}
+_HARMLESS = {
+    "request_id",
+    "address",
+    "listen_address",
+    "process_name",
+    "service_name",
+    "job_name",
+    "file_name",
+}
 
 
 def _is_personal(name: str, words: Set[str] = _PERSONAL) -> bool:
