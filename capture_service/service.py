@@ -1,5 +1,6 @@
 """CaptureService over gRPC: what each call means stands in protos/capture.proto."""
 
+import contextlib
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from capture_service.sweep import Sweeper
 from plumbing import errors, postgres
 from plumbing.errors import FieldFault
 from plumbing.rpc import calls
+from plumbing.tokens import Caller
 from protos import capture_pb2 as pb
 from protos import capture_pb2_grpc, jobs
 
@@ -319,9 +321,8 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         """Give the caller's tenant when it may know of this lead. Raises NotFound otherwise."""
         caller = calls.current().caller
         tenant_id = store.find_tenant(conn, caller.tenant)
-        instances = None if caller.instances is None else [_uuid("instances", id) for id in caller.instances]
         if tenant_id is None or not store.is_lead_visible(
-            conn, tenant_id=tenant_id, lead_id=lead_id, instances=instances
+            conn, tenant_id=tenant_id, lead_id=lead_id, instances=_granted(caller)
         ):
             raise errors.NotFound("no such lead")
         return tenant_id
@@ -346,6 +347,17 @@ def _remaining_s() -> float:
     if remaining_s <= 0:
         raise errors.DeadlineExceeded("no time left")
     return remaining_s
+
+
+def _granted(caller: Caller) -> list[uuid.UUID] | None:
+    """List the instances that a token is limited to; what is no UUID is the id of none. None is all."""
+    if caller.instances is None:
+        return None
+    found: list[uuid.UUID] = []
+    for text in caller.instances:
+        with contextlib.suppress(ValueError):
+            found.append(uuid.UUID(text))
+    return found
 
 
 def _uuid(name: str, text: str) -> uuid.UUID:

@@ -135,7 +135,7 @@ def json_body(shape: type[T]) -> T:
         raise UnsupportedMediaType
     try:
         told = msgspec.json.decode(flask.request.get_data())
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _refused("the body is not JSON", FieldFault("body", "is not JSON")) from None
     if not isinstance(told, dict):
         raise _refused("the body is not right", FieldFault("body", "must be an object"))

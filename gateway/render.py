@@ -11,6 +11,8 @@ from protos import capture_pb2, history_pb2
 
 _DIRECTIONS = {history_pb2.INBOUND: "INBOUND", history_pb2.OUTBOUND: "OUTBOUND"}
 _encoder = msgspec.json.Encoder()
+# One level deep: what is inside is passed on as it is.
+_read_context = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def answer(value: Any, status: int = 200) -> flask.Response:
@@ -62,13 +64,10 @@ def message(found: history_pb2.Message) -> dict[str, Any]:
         "pattern": found.pattern or None,
     }
     if found.context_json:
-        told = msgspec.json.decode(found.context_json, type=dict[str, Any])
-        told.pop("id", None)
-        shown["context"] = {
-            "messageId": found.reply_to_id or None,
-            "wamid": found.reply_to_wamid or None,
-            **told,
-        }
+        links = {"messageId": found.reply_to_id or None, "wamid": found.reply_to_wamid or None}
+        told = _read_context(found.context_json)
+        # The links are ours to give, whatever Meta may once call something; its "id" is the wamid.
+        shown["context"] = {**links, **{name: told[name] for name in told if name not in (*links, "id")}}
     for name, document in (
         ("content", found.content_json),
         ("errors", found.errors_json),

@@ -24,6 +24,7 @@ _QUERY_CHARS_MAX: Final = 200
 _MARGIN_S: Final = 0.1
 
 _STATUSES: Final = {1: "pending", 2: "sent", 3: "failed", 4: "delivered", 5: "read", 6: "played"}
+_DELIVERED: Final = 4
 _INBOUND: Final = 1
 # Bits of `whatsapp_messages.sources`, the most telling first: what only a recovery brought says so.
 _SOURCES: Final = (
@@ -210,7 +211,8 @@ def _message(row: store.MessageRow, instance: store.ConversationRow, lead: store
         body=row.body or "",
         direction=pb.INBOUND if is_inbound else pb.OUTBOUND,
         sent_at=row.sent_at,
-        status=_STATUSES[row.status],
+        # What a person wrote has been delivered: it is here.
+        status=_STATUSES[max(row.status, _DELIVERED) if is_inbound else row.status],
         sender=_sender(row, instance, lead, is_inbound=is_inbound),
         content_json=row.content or "",
         context_json=row.context or "",

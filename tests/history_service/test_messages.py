@@ -144,6 +144,33 @@ def test_a_message_says_all_that_is_known_of_it(history: Any, archive: Archive, 
     )
 
 
+@pytest.mark.parametrize(
+    ("direction", "rank", "status"),
+    [
+        (1, 1, "delivered"),
+        (1, 3, "delivered"),
+        (1, 4, "delivered"),
+        (1, 5, "read"),
+        (1, 6, "played"),
+        (2, 1, "pending"),
+        (2, 2, "sent"),
+        (2, 3, "failed"),
+        (2, 4, "delivered"),
+        (2, 5, "read"),
+        (2, 6, "played"),
+    ],
+)
+def test_what_a_person_wrote_is_delivered_until_it_is_read(
+    history: Any, archive: Archive, owner: str, direction: int, rank: int, status: str
+):
+    instance, lead = archive.instance(), archive.lead()
+    archive.message(lead, instance, direction=direction, status=rank)
+
+    [message] = read(history, owner, lead).messages
+
+    assert message.status == status
+
+
 def test_what_is_not_known_of_a_message_is_empty(history: Any, archive: Archive, owner: str):
     instance, lead = archive.instance(), archive.lead()
     archive.message(lead, instance, type="", body=None)
