@@ -103,7 +103,7 @@ class Server:
         if is_serving == self._is_serving or self._is_stopping.is_set():
             return
         if self._is_serving is not None:
-            log.warning("serving" if is_serving else "not_serving")
+            log.warning("readiness_changed", extra={"is_serving": is_serving})
         self._is_serving = is_serving
         states = health_pb2.HealthCheckResponse
         for name in self._names:
