@@ -1,11 +1,9 @@
 """What the REST API answers: protobuf messages as the JSON of the contract."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import flask
 import msgspec
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from protos import capture_pb2, history_pb2
 
@@ -20,14 +18,8 @@ def answer(value: Any, status: int = 200) -> flask.Response:
 
 
 def moment(holder: Any, name: str) -> str | None:
-    """Write a timestamp field in RFC 3339, UTC; None when it is not set."""
-    return _written(getattr(holder, name)) if holder.HasField(name) else None
-
-
-def _written(stamp: Timestamp) -> str:
-    if stamp.nanos:
-        return stamp.ToJsonString()
-    return datetime.fromtimestamp(stamp.seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Write a timestamp field in RFC 3339, UTC, with a fraction if there is one; None when it is not set."""
+    return getattr(holder, name).ToJsonString() if holder.HasField(name) else None
 
 
 def number(digits: str) -> str | None:
@@ -42,7 +34,7 @@ def message(found: history_pb2.Message) -> dict[str, Any]:
         "body": found.body or None,
         "mediaUrl": found.media_url or None,
         "direction": _DIRECTIONS[found.direction],
-        "timestamp": _written(found.sent_at),
+        "timestamp": found.sent_at.ToJsonString(),
         "status": found.status,
         "from": {
             "name": found.sender.name or None,

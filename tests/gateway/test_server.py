@@ -153,6 +153,7 @@ def running(folder: Path, capture_address: str, auth_secret: str) -> Generator[G
     port, metrics_port, log = free_port(), free_port(), folder / "gateway.log"
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("RECADO_")},
+        "TMPDIR": str(folder),
         "RECADO_PORT": str(port),
         "RECADO_METRICS_PORT": str(metrics_port),
         "RECADO_META_APP_SECRET": SECRET.decode(),
@@ -350,3 +351,10 @@ def test_the_log_tells_nothing_of_requests(gateway_to_kill: Gateway):
     gateway_to_kill.process.wait(20)
 
     assert "5511987654321" not in gateway_to_kill.log.read_text()
+
+
+def test_nothing_is_left_behind_by_an_orderly_end(gateway_to_kill: Gateway):
+    gateway_to_kill.process.terminate()
+
+    assert gateway_to_kill.process.wait(20) == 0
+    assert [path.name for path in gateway_to_kill.log.parent.iterdir()] == [gateway_to_kill.log.name]
