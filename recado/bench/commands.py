@@ -214,7 +214,7 @@ def _print_ingest(result: ingest.Result) -> None:
             "all": sum(result.cost_ms.values()),
             "empty Flask route": result.floor_cost_ms,
         }
-        _print_cpu("Processor milliseconds per webhook", costs)
+        _print_cpu("Processor milliseconds per webhook", costs, digits=3)
     kept = result.kept
     click.echo(
         f"{kept.webhooks_acknowledged:,} webhooks acknowledged, {kept.webhooks_kept:,} kept, "
@@ -265,10 +265,12 @@ def _print_storage(result: storage.Result) -> None:
     )
 
 
-def _print_cpu(title: str, shares: dict[str, float]) -> None:
-    used = [(name, share) for name, share in shares.items() if share >= 0.005]
+def _print_cpu(title: str, shares: dict[str, float], *, digits: int = 2) -> None:
+    used = [(name, share) for name, share in shares.items() if share >= 0.5 * 10**-digits]
     if used:
-        told = ", ".join(f"{name} {share:.2f}" for name, share in sorted(used, key=lambda item: -item[1]))
+        told = ", ".join(
+            f"{name} {share:.{digits}f}" for name, share in sorted(used, key=lambda item: -item[1])
+        )
         click.echo(f"{title}: {told}")
 
 

@@ -13,10 +13,10 @@ from recado.bench.figures import Latency, Promise
 from recado.bench.machine import Machine
 
 _WIDTH: Final = 720
-_LABEL_WIDTH: Final = 250
 _ROW_HEIGHT: Final = 22
-_PLOT_HEIGHT: Final = 300
-_MARGIN: Final = 46
+_CHARACTER_WIDTH: Final = 7
+_PLOT_HEIGHT: Final = 210
+_MARGIN: Final = 64
 _COLOURS: Final = ("#128c7e", "#e07a2f", "#5561c9", "#b5429d", "#7a7a2c")
 _STYLE: Final = """
 :root { color-scheme: light dark; --ink: #1c2b2a; --soft: #7b8a88; --line: #d8e0de; --paper: #fcfdfd; }
@@ -193,16 +193,17 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, classes: Seque
 def _bars(bars: Sequence[tuple[str, float]], *, unit: str, digits: int, colours: int = 1) -> str:
     """Draw a bar a line; `colours` repeat."""
     largest = max((value for _, value in bars), default=0) or 1
-    room = _WIDTH - _LABEL_WIDTH - 90
+    label_width = 16 + _CHARACTER_WIDTH * max((len(label) for label, _ in bars), default=0)
+    room = _WIDTH - label_width - 90
     lines: list[str] = []
     for number, (label, value) in enumerate(bars):
         top = number * _ROW_HEIGHT
         width = max(1.0, room * value / largest)
         lines.append(
-            f'<text x="{_LABEL_WIDTH - 8}" y="{top + 15}" text-anchor="end">{escape(label)}</text>'
-            f'<rect x="{_LABEL_WIDTH}" y="{top + 4}" width="{width:.1f}" height="{_ROW_HEIGHT - 8}" rx="2" '
+            f'<text x="{label_width - 8}" y="{top + 15}" text-anchor="end">{escape(label)}</text>'
+            f'<rect x="{label_width}" y="{top + 4}" width="{width:.1f}" height="{_ROW_HEIGHT - 8}" rx="2" '
             f'fill="{_COLOURS[number % colours]}"/>'
-            f'<text class="soft" x="{_LABEL_WIDTH + width + 6:.1f}" y="{top + 15}">'
+            f'<text class="soft" x="{label_width + width + 6:.1f}" y="{top + 15}">'
             f"{value:,.{digits}f}{escape(unit)}</text>"
         )
     return _svg(len(bars) * _ROW_HEIGHT + 4, lines)
@@ -215,6 +216,8 @@ def _curves(curves: Sequence[tuple[str, Latency]]) -> str:
         return ""
     low = math.floor(math.log10(min(ms for _, ms in points)))
     high = max(low + 1, math.ceil(math.log10(max(ms for _, ms in points))))
+    top = 18 * len(curves) + 14
+    bottom = top + _PLOT_HEIGHT
 
     def x(quantile: float) -> float:
         # The tail is what matters: a decade of it has the same room as the half before.
@@ -223,7 +226,7 @@ def _curves(curves: Sequence[tuple[str, Latency]]) -> str:
 
     def y(ms: float) -> float:
         share = (math.log10(max(ms, 10**low)) - low) / (high - low)
-        return _PLOT_HEIGHT - _MARGIN - (_PLOT_HEIGHT - 2 * _MARGIN) * share
+        return bottom - _PLOT_HEIGHT * share
 
     lines: list[str] = []
     for power in range(low, high + 1):
@@ -232,11 +235,10 @@ def _curves(curves: Sequence[tuple[str, Latency]]) -> str:
             f'<line class="axis" x1="{_MARGIN}" x2="{_WIDTH - _MARGIN}" y1="{at:.1f}" y2="{at:.1f}"/>'
             f'<text class="soft" x="{_MARGIN - 6}" y="{at + 4:.1f}" text-anchor="end">{10**power:g} ms</text>'
         )
-    bottom = _PLOT_HEIGHT - _MARGIN
     for quantile, label in ((0.0, "fastest"), (0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9")):
         at = x(quantile)
         lines.append(
-            f'<line class="axis" x1="{at:.1f}" x2="{at:.1f}" y1="{_MARGIN}" y2="{bottom}"/>'
+            f'<line class="axis" x1="{at:.1f}" x2="{at:.1f}" y1="{top}" y2="{bottom}"/>'
             f'<text class="soft" x="{at:.1f}" y="{bottom + 18}" text-anchor="middle">{label}</text>'
         )
     for number, (label, latency) in enumerate(curves):
@@ -247,7 +249,7 @@ def _curves(curves: Sequence[tuple[str, Latency]]) -> str:
             f'<rect x="{_MARGIN + 10}" y="{8 + 18 * number}" width="10" height="10" fill="{colour}"/>'
             f'<text x="{_MARGIN + 26}" y="{17 + 18 * number}">{escape(label)}</text>'
         )
-    return _svg(_PLOT_HEIGHT, lines)
+    return _svg(bottom + 26, lines)
 
 
 def _svg(height: int, lines: Sequence[str]) -> str:

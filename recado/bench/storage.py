@@ -72,7 +72,7 @@ def run(target: Target, options: Options, tell: Callable[[str], None]) -> Result
         before = {(part.table, part.name): part.bytes for part in store.list_relations(conn)}
         messages_before = store.count_messages(conn, tenant_id=tenant_id)
         leads_before = store.count_leads(conn, tenant_id=tenant_id)
-        is_fresh = not store.has_messages(conn)
+        is_fresh = not before["whatsapp_messages", "whatsapp_messages"]
 
         tell(f"sending {options.messages} messages")
         requests = Path(folder) / "all.requests"

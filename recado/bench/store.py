@@ -100,12 +100,6 @@ def count_leads(conn: Conn, *, tenant_id: int) -> int:
     return row[0]
 
 
-def has_messages(conn: Conn) -> bool:
-    row = conn.execute("SELECT EXISTS (SELECT FROM whatsapp_messages)").fetchone()
-    assert row
-    return row[0]
-
-
 def list_leads_by_size(conn: Conn, *, tenant_id: int) -> list[tuple[uuid.UUID, int]]:
     """Give (lead, messages), the largest first."""
     return conn.execute(
