@@ -6,7 +6,6 @@ SHELL := /bin/sh
 
 # Paths are relative on purpose: make cannot name a target whose path contains a space.
 BIN := .venv/bin
-PACKAGES := protos plumbing gateway capture_service enrichment_service history_service recado
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --no-input
 # Handed on to the command that a target runs: make run ARGS="--port 9000".
 ARGS ?=
@@ -31,10 +30,10 @@ check: .venv/dev.stamp ## Format, lint, types, import rules, fresh stubs
 	$(BIN)/ruff check --quiet .
 	$(BIN)/basedpyright --warnings
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest -q tests/house/test_stubs.py
+	$(BIN)/python -m pytest -q -n 0 tests/house/test_stubs.py
 
 test: check ## Everything above, then every test
-	$(BIN)/python -m pytest -n auto $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 bench: .venv/runtime.stamp ## Measure ingest, history and storage on this machine
 	$(BIN)/recado bench ingest $(ARGS)

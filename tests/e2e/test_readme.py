@@ -17,7 +17,7 @@ from tests.house.test_documents import README, TYPED_ELSEWHERE, blocks
 from tests.house.tree import ROOT
 
 START_TIMEOUT_S = 120
-DEFAULT_PORT = "127.0.0.1:8000"
+DEFAULT_PORT = "127.0.0.1:8080"
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def test_stubs_are_what_make_protos_generates(tmp_path: Path):
     )
 
     assert exit_code == 0
-    fresh = {path.name: path.read_text() for path in (tmp_path / "protos").iterdir()}
-    committed = {path.name: path.read_text() for path in (ROOT / "protos").glob("*_pb2*.py*")}
+    fresh = {path.name: path.read_text("utf-8") for path in (tmp_path / "protos").iterdir()}
+    committed = {path.name: path.read_text("utf-8") for path in (ROOT / "protos").glob("*_pb2*.py*")}
     assert fresh.keys() == committed.keys(), "run make protos"
     assert [name for name in fresh if fresh[name] != committed[name]] == [], "run make protos"

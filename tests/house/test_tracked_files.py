@@ -33,7 +33,7 @@ def test_no_lock_file_that_carries_addresses_is_kept():
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
 def test_every_pin_of_a_lock_has_its_version_and_its_hashes(lock: str):
-    entries = re.sub(r"\\\n\s*", " ", (ROOT / lock).read_text()).splitlines()
+    entries = re.sub(r"\\\n\s*", " ", (ROOT / lock).read_text("utf-8")).splitlines()
 
     assert entries
     assert [
@@ -43,7 +43,7 @@ def test_every_pin_of_a_lock_has_its_version_and_its_hashes(lock: str):
 
 def test_the_tests_lock_contains_the_lock_of_what_runs():
     pins = [
-        set(re.findall(r"^[\w.-]+==\S+", (ROOT / lock).read_text(), re.MULTILINE))
+        set(re.findall(r"^[\w.-]+==\S+", (ROOT / lock).read_text("utf-8"), re.MULTILINE))
         for lock in (
             "requirements.lock",
             "requirements-dev.lock",
