@@ -17,7 +17,12 @@ with grpc.insecure_channel(address) as channel:
         page = history.ListMessages(request, metadata=metadata, timeout=5)
         for message in page.messages:
             arrow = "<-" if message.direction == history_pb2.INBOUND else "->"
-            print(message.sent_at.ToJsonString(), arrow, message.body or f"[{message.type}]", sep="  ")
+            print(
+                message.sent_at.ToJsonString(),
+                arrow,
+                message.body or f"[{message.type or 'not told yet'}]",
+                sep="  ",
+            )
         if not page.next_page_token:
             break
         request.page_token = page.next_page_token
