@@ -24,9 +24,9 @@ from recado.sandbox import people, traffic
 TENANT: Final = "bench-storage"
 PER_MESSAGES: Final = 10_000
 _CONNECTIONS: Final = 16
-_SLICES: Final = 20
-# Of the traffic sent, in hundredths: only to make the slices about equal.
-_WEBHOOKS_PER_MESSAGE: Final = 72
+_SLICE_MESSAGES: Final = 500
+# About, of the traffic that is sent: only to make the slices equal.
+_WEBHOOKS_PER_MESSAGE: Final = 0.72
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,8 +66,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-def steps(_options: Options) -> int:
-    return _SLICES + 1
+def steps(options: Options) -> int:
+    return _slices(options) + 1
+
+
+def _slices(options: Options) -> int:
+    return max(1, options.messages // _SLICE_MESSAGES)
 
 
 def run(target: Target, options: Options, tell: Callable[[str], None]) -> Result:
@@ -85,11 +89,12 @@ def run(target: Target, options: Options, tell: Callable[[str], None]) -> Result
 
         sizes: list[int] = []
         webhooks = _bodies(options, sizes)
-        for slice_number in range(_SLICES):
-            tell(f"sending {options.messages:,} messages, part {slice_number + 1} of {_SLICES}")
+        slices = _slices(options)
+        for slice_number in range(slices):
+            tell(f"sending {options.messages:,} messages, part {slice_number + 1} of {slices}")
             requests = Path(folder) / f"{slice_number}.requests"
-            is_last = slice_number == _SLICES - 1
-            share = None if is_last else max(1, options.messages * _WEBHOOKS_PER_MESSAGE // (100 * _SLICES))
+            is_last = slice_number == slices - 1
+            share = None if is_last else int(_SLICE_MESSAGES * _WEBHOOKS_PER_MESSAGE)
             bodies.write(
                 requests,
                 itertools.islice(webhooks, share),
