@@ -13,7 +13,7 @@ ARGS ?=
 # A virtual environment survives neither a move of its folder nor the removal of its Python.
 ifeq ($(wildcard .venv/made-at),.venv/made-at)
 ifneq ($(shell cat .venv/made-at):$(shell $(BIN)/python -c 'print("alive")' 2>/dev/null),$(CURDIR):alive)
-$(shell rm -f .venv/made-at .venv/runtime.stamp .venv/dev.stamp)
+$(shell rm -rf .venv)
 endif
 endif
 
@@ -55,9 +55,13 @@ lock: ## Pin the newest parts that pyproject.toml allows; LOCK_ARGS="--upgrade" 
 	$(LOCK) $(LOCK_ARGS) -o requirements.lock
 	$(LOCK) $(LOCK_ARGS) --extra dev -o requirements-dev.lock
 
-# The newest Python from 3.11 on whose venv works, else one for which uv can make it.
+# An environment that is there already is used; else one of the newest Python from 3.11 on whose venv
+# works; else of one for which uv can make it.
 .venv/made-at:
 	@set -eu; \
+	if $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	  printf '%s\n' "$(CURDIR)" > $@; exit; \
+	fi; \
 	usable=; found=; \
 	for python in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
@@ -65,7 +69,7 @@ lock: ## Pin the newest parts that pyproject.toml allows; LOCK_ARGS="--upgrade" 
 	  if "$$python" -c 'import ensurepip, venv' >/dev/null 2>&1; then usable=$$python; break; fi; \
 	done; \
 	if [ -z "$$found" ]; then \
-	  echo "Recado needs Python 3.11 or newer on the PATH; found: $$(python3 --version 2>&1 || echo none)" >&2; exit 1; \
+	  echo "Recado needs Python 3.11 or newer on the PATH; found: $$(python3 --version 2>/dev/null || echo none)" >&2; exit 1; \
 	elif [ -n "$$usable" ]; then \
 	  "$$usable" -m venv --clear .venv; \
 	elif command -v uv >/dev/null; then \
