@@ -303,19 +303,23 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             "sources": _json_object("sources_json", request.sources_json),
         }
 
-        def work(conn: postgres.Transaction) -> store.LeadProfileRow:
+        def work(conn: postgres.Transaction) -> store.LeadProfileRow | None:
             tenant_id = store.find_tenant(conn, request.tenant)
             if tenant_id is None:
-                raise errors.NotFound("no such lead")
+                return None
+            # Also when the lead is gone: its job has nothing left to do.
             if outbox_id:
                 store.delete_outbox_row(conn, tenant_id=tenant_id, id=outbox_id)
                 store.update_sync(conn, tenant_id=tenant_id, id=outbox_id, status="completed", percent=100)
             store.update_lead_profile(
                 conn, tenant_id=tenant_id, lead_id=lead_id, profile=msgspec.json.encode(profile).decode()
             )
-            return _lead_profile(conn, request.tenant, lead_id)
+            return store.find_lead_profile(conn, tenant_id=tenant_id, lead_id=lead_id)
 
-        return _profile(postgres.run_transaction(self._pool, work, timeout_s=_remaining_s()))
+        lead = postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
+        if lead is None:
+            raise errors.NotFound("no such lead")
+        return _profile(lead)
 
     def _tenant_of_lead(self, conn: postgres.Transaction, lead_id: uuid.UUID) -> int:
         """Give the caller's tenant when it may know of this lead. Raises NotFound otherwise."""

@@ -162,7 +162,8 @@ class CaptureServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ApplyLeadProfile(self, request, context):
-        """Write an enriched profile onto a lead and finish the job that asked for it. Scope: service.
+        """Write an enriched profile onto a lead and finish the job that asked for it, also when the lead is
+        gone (then NOT_FOUND). Scope: service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

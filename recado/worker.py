@@ -3,6 +3,7 @@
 A job that fails is not tried again here: its row stays in capture's outbox, which hands it over again.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -65,7 +66,8 @@ class Jobs:
                 timeout_s=_LEAD_TIMEOUT_S,
             )
         except errors.NotFound:
-            return  # erased since; its jobs went with it
+            self._settle(tenant=tenant, lead_id=lead_id, outbox_id=outbox_id)
+            return
         profile = self._call(
             self._enrichment.FetchContactProfile,
             enrichment_pb2.FetchContactProfileRequest(
@@ -93,6 +95,12 @@ class Jobs:
             ),
             timeout_s=_LEAD_TIMEOUT_S,
         )
+
+    def _settle(self, *, tenant: str, lead_id: str, outbox_id: str) -> None:
+        """Let nobody hand over again the job of a lead that is gone."""
+        gone = capture_pb2.ApplyLeadProfileRequest(tenant=tenant, lead_id=lead_id, outbox_id=outbox_id)
+        with contextlib.suppress(errors.NotFound):
+            self._call(self._capture.ApplyLeadProfile, gone, timeout_s=_LEAD_TIMEOUT_S)
 
     def run_sync(self, *, tenant: str, sync_id: str) -> None:
         """Do what a sync log asks for."""

@@ -158,6 +158,23 @@ def test_an_enriched_profile_settles_the_first_contact(
     assert query("SELECT profile ->> 'status' AS status FROM leads") == [{"status": "ACTIVE"}]
 
 
+def test_the_job_of_a_lead_that_is_gone_is_settled(
+    call: Call, register: Callable[..., None], query: Query
+) -> None:
+    register()
+    body = wire.messages(wire.text("w1"))
+    call("IngestWebhooks", pb.IngestWebhooksRequest(webhooks=[pb.Webhook(body=body)]))
+    [job] = query("SELECT id FROM outbox")
+
+    with pytest.raises(errors.NotFound):
+        call(
+            "ApplyLeadProfile",
+            pb.ApplyLeadProfileRequest(tenant="padaria", lead_id=SOME_ID, outbox_id=str(job["id"])),
+        )
+
+    assert query("SELECT count(*) AS n FROM outbox") == [{"n": 0}]
+
+
 def test_an_operator_sees_the_failures_of_all_and_a_tenant_its_own(
     call: Call, register: Callable[..., None], owner: str, stranger: str
 ) -> None:

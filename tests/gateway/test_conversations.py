@@ -67,7 +67,7 @@ def test_a_walk_is_complete_while_messages_arrive(system: System, owner: str, le
             if is_done.is_set():
                 return
             system.post_webhook(
-                wire.messages(*(wire.text(f"n{batch}-{n}", at=wire.NOON - 50 + 7 * n) for n in range(20)))
+                wire.messages(*(wire.text(f"n{batch}-{n}", at=wire.NOON - 50 + n) for n in range(100)))
             )
 
     sender = threading.Thread(target=arrive)

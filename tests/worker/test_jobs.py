@@ -105,12 +105,15 @@ def test_what_nobody_knows_stays_absent(work: worker.Jobs, services: Services):
     assert not applied.HasField("last_seen_at")
 
 
-def test_a_lead_erased_since_asks_for_nothing(work: worker.Jobs, services: Services):
+def test_the_job_of_a_lead_erased_since_asks_for_nothing_and_is_settled(
+    work: worker.Jobs, services: Services
+):
     services.lead = None
 
     work.enrich_lead(tenant="padaria", lead_id=LEAD, outbox_id=OUTBOX)
 
-    assert services.methods() == ["GetLeadProfile"]
+    assert services.methods() == ["GetLeadProfile", "ApplyLeadProfile"]
+    assert services.asked[-1][1].outbox_id == OUTBOX
 
 
 @pytest.mark.parametrize("method", ["GetLeadProfile", "FetchContactProfile", "ApplyLeadProfile"])
