@@ -127,6 +127,43 @@ def test_what_arrives_while_all_calls_are_under_way_travels_together(
     assert is_idle(road)
 
 
+def test_nobody_waits_long_for_a_slow_call_that_is_not_its_own(capture: Capture, pool: ThreadPoolExecutor):
+    road = Lane(capture, in_flight_max=2)
+    crowd = Crowd(road, pool)
+    capture.hold()
+    slow = crowd.send(b"slow")
+    until(lambda: capture.under_way == 1)
+
+    quick = crowd.send(b"quick")
+    until(lambda: capture.under_way == 2)
+
+    capture.go_on()
+    slow.result(5)
+    quick.result(5)
+    assert capture.calls == [[b"slow"], [b"quick"]]
+    until(lambda: is_idle(road))
+
+
+def test_a_second_call_begins_at_once_when_enough_wait_for_it(
+    capture: Capture, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("gateway.lane.PATIENCE_S", 60.0)
+    monkeypatch.setattr("gateway.lane.CARGO_MIN", 3)
+    road = Lane(capture, in_flight_max=2)
+    crowd = Crowd(road, pool)
+    capture.hold()
+    crowd.send(b"first")
+    until(lambda: capture.under_way == 1)
+    crowd.send_all_waiting([b"a", b"b"])
+
+    crowd.send(b"c")
+    until(lambda: capture.under_way == 2)
+
+    assert capture.calls[1] == [b"a", b"b", b"c"]
+    capture.go_on()
+    until(lambda: is_idle(road))
+
+
 def test_a_call_takes_no_more_than_it_may(
     capture: Capture, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ):
