@@ -223,7 +223,8 @@ def _from_thread(batch: Batch, thread: payload.Thread, item: Any, path: str) -> 
     user = context.wa_id or thread.id
     business = batch.instance.display_phone_number
     history = wire.history_context or payload.HistoryContext()
-    # META.md section 4.3: real chunks say from_me, the documents say from == business number.
+    # Real chunks say from_me (field reports, September 2026); Meta's page "history webhook" says that
+    # from equals the business number. Neither always holds.
     is_ours = history.from_me is True or (
         wire.from_ is not None
         and (

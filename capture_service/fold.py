@@ -40,12 +40,12 @@ CONTENT_RANKS: Final[Mapping[int, int]] = {
     WEBHOOK: 7,
 }
 HOLLOW_RANK: Final = 1
-# A placeholder or an error that the real content may still replace: META.md sections 2 and 4.3
-# (media_placeholder and its fill; error 131060, which "may resolve in seconds").
+# A placeholder or an error that the real content may still replace: media_placeholder and its fill
+# (Meta, "history webhook"), error 131060 "message unavailable", which may resolve within seconds.
 HOLLOW_TYPES: Final = frozenset({"media_placeholder", "errors", "unsupported", "unknown"})
 
 # Who is believed about direction and contact. The media fill of a history names the user as sender
-# even of the business's own messages (META.md section 4.3), so any other route overrules it.
+# even of the business's own messages (in Meta's own example pair), so any other route overrules it.
 NOBODY_RANK: Final = 0
 PARTY_RANKS: Final[Mapping[int, int]] = {
     HISTORY_MEDIA: 1,

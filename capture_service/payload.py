@@ -13,7 +13,8 @@ import msgspec
 
 from capture_service import identity
 
-# A millisecond timestamp has 13 digits where a second one has 10: META.md section 4.4.
+# A millisecond timestamp has 13 digits where a second one has 10. Meta documents seconds; contact
+# syncs bring milliseconds (field report of a Brazilian provider, 2026-09-10).
 _MILLISECONDS_FROM: Final = 100_000_000_000
 # 2100-01-01. What claims to be later is no time.
 _SECONDS_MAX: Final = 4_102_444_800
