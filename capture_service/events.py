@@ -1,18 +1,20 @@
-"""Normalise: one `value` of a webhook becomes what it says about messages and people.
+"""Normalise: one `value` of a webhook becomes what it says about messages, people and the account.
 
 What decides is what a value holds, not what its `field` is called: fields may be missing, and the
-same arrays come under several of them.
+same arrays come under several of them. What is not read here as a message or a person is kept as a
+notice, so that nothing a webhook says is left out.
 """
 
+import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
-from capture_service import fold, identity, payload
+from capture_service import fold, identity, kinds, payload, roster
 from capture_service.payload import Malformed, Object
 from protos import ids
 
@@ -32,16 +34,19 @@ _STATUS_KEYS: Final = frozenset(
     }
 )  # fmt: skip
 
-# Where the human line of a type is, besides `caption`.
-_BODY_PATHS: Final[dict[str, tuple[tuple[str, ...], ...]]] = {
-    "button": (("text",),),
-    "interactive": (("button_reply", "title"), ("list_reply", "title"), ("nfm_reply", "body")),
-    "reaction": (("emoji",),),
-    "location": (("name",), ("address",)),
-    "system": (("body",),),
-    "order": (("text",),),
-    "document": (("caption",), ("filename",)),
-}
+# What of a value is read as messages and people; what else it holds is a notice.
+_CONVERSATION_KEYS: Final = frozenset(
+    {"messages", "message_echoes", "statuses", "calls", "history", "standby", "state_sync"}
+)
+_ADDRESS_KEYS: Final = frozenset({"messaging_product", "metadata"})
+# Kinds whose bytes Meta sends after a history, also as an echo of days ago (field report of a
+# production reconnection, September 2026).
+_MEDIA: Final = frozenset({"image", "video", "audio", "document", "sticker"})
+# What a history cannot render says nothing about a conversation: Meta's own welcome to every number
+# that is connected comes as such a thread (field report of an onboarding, 2026-09-12).
+_UNRENDERED: Final = frozenset({"errors", "unsupported"})
+# Code of "History sync is turned off by the business", wherever it stands.
+HISTORY_DECLINED: Final = 2593109
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -52,6 +57,8 @@ class Instance(msgspec.Struct, frozen=True):
     public_id: uuid.UUID
     phone_number_id: str
     display_phone_number: str
+    webhook_activated_at: datetime | None = None
+    waba_id: str = ""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -60,6 +67,55 @@ class Event(msgspec.Struct, frozen=True):
     person: identity.Person | None
     message: fold.Message
     path: str
+    opens_conversation: bool = True
+    """Whether it alone is reason enough to list its person among the leads."""
+
+
+class Sighting(msgspec.Struct, frozen=True):
+    """Something about a person and no message: a card of the address book, a new user id."""
+
+    tenant_id: int
+    person: identity.Person
+    path: str
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """A fact about the account: all that a value says beyond messages and people."""
+
+    tenant_id: int
+    instance_id: int | None
+    """None where it concerns every number of the WABA."""
+    account_id: str
+    """The WABA; of a few events of `account_update` the business portfolio."""
+    field: str
+    event: str
+    """What happened, where the value says so."""
+    happened_at: datetime
+    """`entry[].time`, the only time such a value has; when it came, where that is absent."""
+    is_dated: bool
+    batch_id: uuid.UUID
+    told: str
+    """The value, as a document."""
+    path: str
+
+    def digest(self) -> bytes:
+        """Tell this notice from every other: field, account, time and value; it has no id of its own."""
+        at = self.happened_at.isoformat() if self.is_dated else ""
+        return hashlib.sha256("\n".join((self.field, self.account_id, at, self.told)).encode()).digest()[:16]
+
+
+class Chunk(msgspec.Struct, frozen=True):
+    """How far the history of an instance has come, as one of its chunks says."""
+
+    tenant_id: int
+    instance_id: int
+    came_at: datetime
+    path: str
+    phase: int | None = None
+    chunk_order: int | None = None
+    progress: int | None = None
+    declined: str | None = None
+    """Meta's errors as a document, when the business shares no history."""
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -70,15 +126,19 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct):
-    """The webhook that is being read."""
+    """The webhook that is being read, as far as it concerns one account."""
 
     id: uuid.UUID
     received_at: datetime
-    instance: Instance
+    tenant_id: int
+    account_id: str
+    instance: Instance | None
+    """None where nothing but `entry[].id` says whose it is."""
+    entry_time: Any = None
     doubts: list[Fault] = []
     """Items that were applied although their time could not be read."""
 
-    def moment(self, timestamp: str | int | None, path: str) -> datetime:
+    def moment(self, timestamp: Any, path: str) -> datetime:
         """Read when an item happened; when it does not say, it happened when it came, and that is noted."""
         try:
             return payload.moment(timestamp, f"{path}.timestamp")
@@ -87,34 +147,85 @@ class Batch(msgspec.Struct):
             return self.received_at
 
 
-Item: TypeAlias = Event | Fault
-_Reader: TypeAlias = Callable[[Any, str], Event]
+Item: TypeAlias = Event | Sighting | Notice | Chunk | Fault
+_Reader: TypeAlias = Callable[[Any, str], Iterable[Item]]
 
 
 def normalise(batch: Batch, field: str, value: Object, path: str) -> Iterator[Item]:
-    """Yield an event per message, status and call of the value, and a fault per item that is none.
+    """Yield what the value says, and a fault per item of it that could not be read.
 
     `path` is where the value stands in the webhook, for the faults.
     """
-    people = _contacts(value, path)
-    yield from people.faults
+    if batch.instance is None:
+        if any(value.get(key) for key in _CONVERSATION_KEYS):
+            yield Fault(path, "names no phone_number_id: whose conversations these are is not known")
+    else:
+        yield from _conversations(_Number(batch, batch.instance), field, value, path)
+    yield from _notices(batch, field, value, path)
+    yield from batch.doubts
+    batch.doubts = []
+
+
+def _conversations(number: "_Number", field: str, value: Object, path: str) -> Iterator[Item]:
+    people = roster.read(value, path)
+    yield from (Fault(error.path, error.reason) for error in people.faults)
     from_history = field == "history"
     inbound = fold.HISTORY_MEDIA if from_history else fold.WEBHOOK
     echoed = fold.HISTORY_MEDIA if from_history else fold.ECHO
-    yield from _each(
-        value, "messages", path, lambda item, at: _inbound(batch, people, item, at, source=inbound)
+    readers: dict[str, _Reader] = {
+        "messages": lambda item, at: _inbound(number, people, item, at, source=inbound),
+        "message_echoes": lambda item, at: _echo(number, people, item, at, source=echoed),
+        "statuses": lambda item, at: _status(number, people, item, at),
+        "calls": lambda item, at: _call(number, people, item, at),
+        "history": lambda item, at: _chunk(number, item, at),
+        "state_sync": lambda item, at: _book_entry(number, item, at),
+        "user_id_update": lambda item, at: _user_id_update(number, item, at),
+    }
+    for key, read in readers.items():
+        yield from _each(value, key, path, read)
+    standby = value.get("standby")
+    if isinstance(standby, dict):
+        yield from _conversations(number, field, cast("Object", standby), f"{path}.standby")
+    if from_history and (declined := _declined(value.get("errors"))):
+        yield Chunk(number.tenant_id, number.instance.id, number.batch.received_at, path, declined=declined)
+
+
+def _notices(batch: Batch, field: str, value: Object, path: str) -> Iterator[Notice]:
+    is_conversation = not _CONVERSATION_KEYS.isdisjoint(value)
+    read = _ADDRESS_KEYS | _CONVERSATION_KEYS | {"contacts"} if is_conversation else _ADDRESS_KEYS
+    told = {key: value[key] for key in value.keys() - read}
+    if is_conversation and not told:
+        return
+    try:
+        happened_at, is_dated = payload.moment(batch.entry_time, "entry.time"), True
+    except Malformed:
+        happened_at, is_dated = batch.received_at, False
+    yield Notice(
+        tenant_id=batch.tenant_id,
+        instance_id=batch.instance.id if batch.instance else None,
+        account_id=batch.account_id,
+        field=field,
+        event=next((told[key] for key in ("event", "decision") if isinstance(told.get(key), str)), ""),
+        happened_at=happened_at,
+        is_dated=is_dated,
+        batch_id=batch.id,
+        told=fold.document(told),
+        path=path,
     )
-    yield from _each(
-        value, "message_echoes", path, lambda item, at: _echo(batch, people, item, at, source=echoed)
-    )
-    yield from _each(value, "statuses", path, lambda item, at: _status(batch, people, item, at))
-    yield from _each(value, "calls", path, lambda item, at: _call(batch, people, item, at))
-    if "history" in value:
-        yield from _history(batch, value, path)
-    if isinstance(value.get("standby"), dict):
-        yield from normalise(batch, field, value["standby"], f"{path}.standby")
-    yield from batch.doubts
-    batch.doubts = []
+
+
+class _Number(msgspec.Struct, frozen=True):
+    """The webhook and the number whose conversations it tells."""
+
+    batch: Batch
+    instance: Instance
+
+    @property
+    def tenant_id(self) -> int:
+        return self.instance.tenant_id
+
+    def message_id(self, wamid: str) -> uuid.UUID:
+        return ids.message_id(self.instance.public_id, wamid)
 
 
 def _each(holder: Object, key: str, path: str, read: _Reader) -> Iterator[Item]:
@@ -126,7 +237,7 @@ def _each(holder: Object, key: str, path: str, read: _Reader) -> Iterator[Item]:
     for number, item in enumerate(items):
         at = f"{path}.{key}[{number}]"
         try:
-            yield read(item, at)
+            yield from read(item, at)
         except Malformed as error:
             yield Fault(error.path, error.reason)
         except RecursionError:
@@ -137,45 +248,46 @@ def _each(holder: Object, key: str, path: str, read: _Reader) -> Iterator[Item]:
             yield Fault(at, f"not understood: {type(error).__name__}")
 
 
-def _inbound(batch: Batch, people: "_People", item: Any, path: str, *, source: int) -> Event:
+def _inbound(number: _Number, people: roster.People, item: Any, path: str, *, source: int) -> Iterator[Event]:
     wire = payload.convert(item, payload.Message, path)
-    sent_at = batch.moment(wire.timestamp, path)
+    sent_at = number.batch.moment(wire.timestamp, path)
     contact = people.of(wire.from_, wire.from_user_id)
-    person = _person(
+    renewed = _renewed(item, path) if wire.type == "system" else payload.System()
+    new_number = renewed.wa_id or renewed.new_wa_id
+    person = roster.person(
         sent_at,
         contact,
-        wa_id=wire.from_,
-        bsuid=wire.from_user_id,
-        parent_bsuid=wire.from_parent_user_id,
+        wa_id=new_number or wire.from_,
+        bsuid=renewed.user_id or wire.from_user_id,
+        parent_bsuid=renewed.parent_user_id or wire.from_parent_user_id,
+        former_wa_id=wire.from_ if new_number else None,
+        former_bsuid=wire.from_user_id if renewed.user_id else None,
         group=wire.group_id,
     )
     if person is None:
         raise Malformed(path, "names nobody: no from, from_user_id or contact")
-    return Event(
-        person,
-        _message(
-            batch,
-            item,
-            wire,
-            sent_at,
-            source=source,
-            direction=fold.INBOUND,
-            status=fold.DELIVERED,
-            sender=_participant(wire, contact) if wire.group_id else None,
-        ),
-        path,
+    said = _Said(
+        source, fold.INBOUND, fold.DELIVERED, roster.participant(wire, contact) if wire.group_id else None
+    )
+    yield from _told(number, person, item, wire, sent_at, said, path)
+
+
+def _renewed(item: Object, path: str) -> payload.System:
+    system = item.get("system")
+    return (
+        payload.convert(system, payload.System, f"{path}.system") if system is not None else payload.System()
     )
 
 
-def _echo(batch: Batch, people: "_People", item: Any, path: str, *, source: int) -> Event:
+def _echo(number: _Number, people: roster.People, item: Any, path: str, *, source: int) -> Iterator[Event]:
     wire = payload.convert(item, payload.Message, path)
-    sent_at = batch.moment(wire.timestamp, path)
+    sent_at = number.batch.moment(wire.timestamp, path)
     to = wire.to
     # Some fixtures of edits and revokes have the two ends swapped: the business is never the contact.
-    if to and wire.from_ and identity.same_number(to, batch.instance.display_phone_number):
+    if to and wire.from_ and identity.same_number(to, number.instance.display_phone_number):
         to = wire.from_
     contact = people.of(to, wire.to_user_id)
-    person = _person(
+    person = roster.person(
         sent_at,
         contact,
         wa_id=to,
@@ -185,43 +297,53 @@ def _echo(batch: Batch, people: "_People", item: Any, path: str, *, source: int)
     )
     if person is None:
         raise Malformed(path, "names nobody: no to, to_user_id or contact")
-    message = _message(
-        batch, item, wire, sent_at, source=source, direction=fold.OUTBOUND, status=fold.SENT, sender=None
-    )
-    return Event(person, message, path)
+    activated_at = number.instance.webhook_activated_at
+    if wire.type in _MEDIA and activated_at and sent_at < activated_at <= number.batch.received_at:
+        source = fold.HISTORY_MEDIA
+    said = _Said(source, fold.OUTBOUND, fold.SENT, None)
+    yield from _told(number, person, item, wire, sent_at, said, path)
 
 
-def _history(batch: Batch, value: Object, path: str) -> Iterator[Item]:
-    try:
-        chunks = payload.array_in(value, "history", path)
-    except Malformed as error:
-        yield Fault(error.path, error.reason)
-        return
-    for chunk_number, chunk in enumerate(chunks):
-        chunk_path = f"{path}.history[{chunk_number}]"
+def _chunk(number: _Number, item: Any, path: str) -> Iterator[Item]:
+    chunk = payload.as_object(item, path)
+    for thread_number, thread in enumerate(payload.array_in(chunk, "threads", path)):
+        at = f"{path}.threads[{thread_number}]"
         try:
-            threads = payload.array_in(payload.as_object(chunk, chunk_path), "threads", chunk_path)
+            wire = payload.convert(thread, payload.Thread, at)
         except Malformed as error:
             yield Fault(error.path, error.reason)
             continue
-        for thread_number, thread in enumerate(threads):
-            at = f"{chunk_path}.threads[{thread_number}]"
-            try:
-                wire = payload.convert(thread, payload.Thread, at)
-            except Malformed as error:
-                yield Fault(error.path, error.reason)
-                continue
-            yield from _each(
-                thread, "messages", at, lambda item, at, wire=wire: _from_thread(batch, wire, item, at)
-            )
+        yield from _each(
+            thread, "messages", at, lambda item, at, wire=wire: _from_thread(number, wire, item, at)
+        )
+    about = payload.convert(chunk.get("metadata") or {}, payload.ChunkMetadata, f"{path}.metadata")
+    yield Chunk(
+        number.tenant_id,
+        number.instance.id,
+        number.batch.received_at,
+        path,
+        phase=about.phase,
+        chunk_order=about.chunk_order,
+        progress=about.progress,
+        declined=_declined(chunk.get("errors")),
+    )
 
 
-def _from_thread(batch: Batch, thread: payload.Thread, item: Any, path: str) -> Event:
+def _declined(errors: Any) -> str | None:
+    """Give the errors as a document when they say that the business shares no history."""
+    found = cast("list[Any]", errors) if isinstance(errors, list) else []
+    is_so = any(
+        isinstance(error, dict) and cast("Object", error).get("code") == HISTORY_DECLINED for error in found
+    )
+    return fold.document(found) if is_so else None
+
+
+def _from_thread(number: _Number, thread: payload.Thread, item: Any, path: str) -> Iterator[Event]:
     wire = payload.convert(item, payload.Message, path)
-    sent_at = batch.moment(wire.timestamp, path)
+    sent_at = number.batch.moment(wire.timestamp, path)
     context = thread.context or payload.ThreadContext()
     user = context.wa_id or thread.id
-    business = batch.instance.display_phone_number
+    business = number.instance.display_phone_number
     history = wire.history_context or payload.HistoryContext()
     # Real chunks say from_me (field reports, September 2026); Meta's page "history webhook" says that
     # from equals the business number. Neither always holds.
@@ -233,7 +355,7 @@ def _from_thread(batch: Batch, thread: payload.Thread, item: Any, path: str) -> 
         )
     )
     other_end = wire.to if is_ours else wire.from_
-    person = _person(
+    person = roster.person(
         sent_at,
         None,
         wa_id=user or other_end,
@@ -244,26 +366,56 @@ def _from_thread(batch: Batch, thread: payload.Thread, item: Any, path: str) -> 
     if person is None:
         raise Malformed(path, "names nobody: neither the thread nor the message says who")
     reported = fold.STATUS_RANKS.get((history.status or "").lower(), fold.PENDING)
-    message = _message(
-        batch,
-        item,
-        wire,
-        sent_at,
-        source=fold.HISTORY,
-        direction=fold.OUTBOUND if is_ours else fold.INBOUND,
+    said = _Said(
+        fold.HISTORY,
+        fold.OUTBOUND if is_ours else fold.INBOUND,
         # For what the user sent, the history's status says nothing: it is often "pending".
-        status=reported if is_ours else fold.DELIVERED,
-        sender=None,
+        reported if is_ours else fold.DELIVERED,
+        None,
     )
-    return Event(person, message, path)
+    yield from _told(number, person, item, wire, sent_at, said, path)
 
 
-def _status(batch: Batch, people: "_People", item: Any, path: str) -> Event:
+def _book_entry(number: _Number, item: Any, path: str) -> Iterator[Sighting]:
+    wire = payload.convert(item, payload.StateSync, path)
+    card = wire.contact
+    stamp = wire.metadata.timestamp if wire.metadata else None
+    # Removals come with "0" for a time (implementers' fixtures): it is no time.
+    is_dated = stamp not in (None, 0, "0", "")
+    at = number.batch.moment(stamp, f"{path}.metadata") if is_dated else number.batch.received_at
+    is_removed = (wire.action or "").lower() == "remove"
+    wa_id = identity.digits(card.phone_number) if card.phone_number else None
+    person = roster.person(
+        at, None, wa_id=wa_id, bsuid=card.user_id, parent_bsuid=card.parent_user_id, username=card.username
+    )
+    if person is None:
+        raise Malformed(path, "names nobody: no phone_number or user_id")
+    saved_name = "" if is_removed else card.full_name or card.first_name or None
+    yield Sighting(number.tenant_id, msgspec.structs.replace(person, saved_name=saved_name), path)
+
+
+def _user_id_update(number: _Number, item: Any, path: str) -> Iterator[Sighting]:
+    wire = payload.convert(item, payload.UserIdUpdate, path)
+    renewal, parent = wire.user_id or payload.Renewal(), wire.parent_user_id or payload.Renewal()
+    person = roster.person(
+        number.batch.moment(wire.timestamp, path),
+        None,
+        wa_id=wire.wa_id,
+        bsuid=renewal.current,
+        parent_bsuid=parent.current or parent.previous,
+        former_bsuid=renewal.previous,
+    )
+    if person is None:
+        raise Malformed(path, "names nobody: no wa_id or user_id")
+    yield Sighting(number.tenant_id, person, path)
+
+
+def _status(number: _Number, people: roster.People, item: Any, path: str) -> Iterator[Event]:
     wire = payload.convert(item, payload.Status, path)
-    at = batch.moment(wire.timestamp, path)
+    at = number.batch.moment(wire.timestamp, path)
     is_group = wire.recipient_type == "group"
     contact = None if is_group else people.of(wire.recipient_id, wire.recipient_user_id)
-    person = _person(
+    person = roster.person(
         at,
         contact,
         wa_id=None if is_group else wire.recipient_id,
@@ -278,13 +430,12 @@ def _status(batch: Batch, people: "_People", item: Any, path: str) -> Event:
         details["type"] = wire.type
     if rank is None:
         details["states"] = {wire.status: str(wire.timestamp)}
-    instance = batch.instance
     message = fold.Message(
-        tenant_id=instance.tenant_id,
-        instance_id=instance.id,
-        id=ids.message_id(instance.public_id, wire.id),
+        tenant_id=number.tenant_id,
+        instance_id=number.instance.id,
+        id=number.message_id(wire.id),
         wamid=wire.id,
-        batch_id=batch.id,
+        batch_id=number.batch.id,
         sources=fold.STATUS,
         sent_at=at,
         direction=fold.OUTBOUND,
@@ -298,154 +449,146 @@ def _status(batch: Batch, people: "_People", item: Any, path: str) -> Event:
         status_played_at=at if rank == fold.PLAYED else None,
         status_failed_at=at if rank == fold.FAILED else None,
     )
-    return Event(person, message, path)
+    yield Event(person, message, path)
 
 
-def _call(batch: Batch, people: "_People", item: Any, path: str) -> Event:
+def _call(number: _Number, people: roster.People, item: Any, path: str) -> Iterator[Event]:
     wire = payload.convert(item, payload.Call, path)
-    at = batch.moment(wire.timestamp, path)
-    instance = batch.instance
+    at = number.batch.moment(wire.timestamp, path)
     is_ours = wire.direction == "BUSINESS_INITIATED" or (
-        wire.from_ is not None and identity.same_number(wire.from_, instance.display_phone_number)
+        wire.from_ is not None and identity.same_number(wire.from_, number.instance.display_phone_number)
     )
-    number, bsuid = (wire.to, wire.to_user_id) if is_ours else (wire.from_, wire.from_user_id)
-    person = _person(at, people.of(number, bsuid), wa_id=number, bsuid=bsuid)
+    wa_id, bsuid = (wire.to, wire.to_user_id) if is_ours else (wire.from_, wire.from_user_id)
+    person = roster.person(at, people.of(wa_id, bsuid), wa_id=wa_id, bsuid=bsuid)
     if person is None:
         raise Malformed(path, "names nobody: no from, to or contact")
     message = fold.Message(
-        tenant_id=instance.tenant_id,
-        instance_id=instance.id,
-        id=ids.message_id(instance.public_id, wire.id),
+        tenant_id=number.tenant_id,
+        instance_id=number.instance.id,
+        id=number.message_id(wire.id),
         wamid=wire.id,
-        batch_id=batch.id,
+        batch_id=number.batch.id,
         sources=fold.WEBHOOK,
         sent_at=at,
         type="call",
-        content=fold.document({"call": {wire.event or "event": item}}),
+        body=kinds.line("call", item),
         content_rank=fold.CONTENT_RANKS[fold.WEBHOOK],
         direction=fold.OUTBOUND if is_ours else fold.INBOUND,
         party_rank=fold.PARTY_RANKS[fold.WEBHOOK],
         status=fold.DELIVERED if not is_ours else fold.PENDING,
+        mentions=fold.document({"calls": [item]}),
     )
-    return Event(person, message, path)
+    yield Event(person, message, path)
 
 
-def _message(
-    batch: Batch,
+class _Said(msgspec.Struct, frozen=True):
+    """How a message came: by which route, from which side, and what of its delivery is known."""
+
+    source: int
+    direction: int
+    status: int
+    sender: str | None
+    """Who of a group wrote, as a document."""
+
+
+def _told(
+    number: _Number,
+    person: identity.Person,
     item: Object,
     wire: payload.Message,
     sent_at: datetime,
-    *,
-    source: int,
-    direction: int,
-    status: int,
-    sender: str | None,
-) -> fold.Message:
+    said: _Said,
+    path: str,
+) -> Iterator[Event]:
+    """Yield the message, and what it does to the message that it is about."""
+    target = _target(item, wire, path) if wire.type in kinds.ACTS else None
     kind = wire.type or "unknown"
     told: Object = {key: item[key] for key in item.keys() - _ENVELOPE_KEYS}
     text = told.get("text")
     if kind == "text" and isinstance(text, dict) and len(text) <= 1:  # pyright: ignore[reportUnknownArgumentType]
         del told["text"]  # the body says it all
-    instance = batch.instance
-    return fold.Message(
-        tenant_id=instance.tenant_id,
-        instance_id=instance.id,
-        id=ids.message_id(instance.public_id, wire.id),
+    message = fold.Message(
+        tenant_id=number.tenant_id,
+        instance_id=number.instance.id,
+        id=number.message_id(wire.id),
         wamid=wire.id,
-        batch_id=batch.id,
-        sources=source,
+        batch_id=number.batch.id,
+        sources=said.source,
         sent_at=sent_at,
         type=kind,
-        body=wire.text.body if kind == "text" and wire.text else _body(kind, item),
+        body=wire.text.body if kind == "text" and wire.text else kinds.line(kind, item),
         content=fold.document(told) if told else None,
         context=fold.document(item["context"]) if wire.context else None,
-        content_rank=fold.content_rank(source, kind),
-        direction=direction,
-        sender=sender,
-        party_rank=fold.PARTY_RANKS[source],
-        status=status,
+        content_rank=fold.ACT_RANK if target else fold.content_rank(said.source, kind),
+        direction=said.direction,
+        sender=said.sender,
+        party_rank=fold.PARTY_RANKS[said.source],
+        status=said.status,
         errors=fold.document(wire.errors) if wire.errors else None,
     )
+    is_unrendered = said.source == fold.HISTORY and kind in _UNRENDERED
+    yield Event(person, message, path, opens_conversation=not is_unrendered)
+    if target is not None:
+        yield _mention(number, person, item, wire, sent_at, said, target, path)
 
 
-def _body(kind: str, item: Object) -> str | None:
-    """Give the caption or another line a person would read; None where the type has none."""
-    for path in (("caption",), *_BODY_PATHS.get(kind, ())):
-        value: Any = item.get(kind)
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        if isinstance(value, str) and value:
-            return value
-    return None
+def _target(item: Object, wire: payload.Message, path: str) -> payload.Target | None:
+    """Read which message an act is about; None when it does not say."""
+    act: Any = item.get(wire.type or "")
+    if not isinstance(act, dict):
+        return None
+    target = payload.convert(cast("Object", act), payload.Target, f"{path}.{wire.type}")
+    return target if (target.message_id or target.original_message_id) else None
 
 
-class _People:
-    """The `contacts` of a value, found by either identifier."""
-
-    def __init__(self) -> None:
-        self.faults: list[Fault] = []
-        self._by_identifier: dict[str, payload.Contact] = {}
-        self._all: list[payload.Contact] = []
-
-    def add(self, contact: payload.Contact) -> None:
-        self._all.append(contact)
-        for identifier in (contact.wa_id, contact.user_id):
-            if identifier:
-                self._by_identifier[identifier] = contact
-
-    def of(self, wa_id: str | None, bsuid: str | None) -> payload.Contact | None:
-        for identifier in (bsuid, wa_id):
-            if identifier and identifier in self._by_identifier:
-                return self._by_identifier[identifier]
-        if len(self._all) != 1:
-            return None
-        # A sole contact that is written otherwise (ninth digit), or a message that names nobody.
-        only = self._all[0]
-        if wa_id is None and bsuid is None:
-            return only
-        return only if wa_id and only.wa_id and identity.same_number(wa_id, only.wa_id) else None
-
-
-def _contacts(value: Object, path: str) -> _People:
-    people = _People()
-    try:
-        contacts = payload.array_in(value, "contacts", path)
-    except Malformed as error:
-        people.faults.append(Fault(error.path, error.reason))
-        return people
-    for number, contact in enumerate(contacts):
-        try:
-            people.add(payload.convert(contact, payload.Contact, f"{path}.contacts[{number}]"))
-        except Malformed as error:
-            people.faults.append(Fault(error.path, error.reason))
-    return people
-
-
-def _person(
-    at: datetime,
-    contact: payload.Contact | None,
-    *,
-    wa_id: str | None = None,
-    bsuid: str | None = None,
-    parent_bsuid: str | None = None,
-    group: str | None = None,
-    username: str | None = None,
-) -> identity.Person | None:
-    if group:
-        return identity.Person(group=group)
-    profile = (contact.profile if contact else None) or payload.Profile()
-    person = identity.Person(
-        bsuid=bsuid or (contact.user_id if contact else None) or None,
-        parent_bsuid=parent_bsuid or (contact.parent_user_id if contact else None) or None,
-        wa_id=wa_id or (contact.wa_id if contact else None) or None,
-        name=profile.name or None,
-        name_at=at if profile.name else None,
-        username=profile.username or username or None,
+def _mention(
+    number: _Number,
+    person: identity.Person,
+    item: Object,
+    wire: payload.Message,
+    sent_at: datetime,
+    said: _Said,
+    target: payload.Target,
+    path: str,
+) -> Event:
+    """Say of the target what the act does to it; whichever of the two comes first, the row is the same."""
+    wamid = target.original_message_id or target.message_id or ""
+    act: Object = {"at": int(sent_at.timestamp()), "wamid": wire.id}
+    match wire.type:
+        case "reaction":
+            # No emoji: the reaction is taken back.
+            act |= {"by": _author(wire, said), "emoji": target.emoji or None}
+            mentions = {"reactions": [act]}
+        case "edit":
+            edited = target.message or {}
+            kind = edited.get("type")
+            kind = kind if isinstance(kind, str) else "unknown"
+            told = {key: edited[key] for key in edited.keys() - {"type", "context"}}
+            act |= {"type": kind, "body": kinds.line(kind, edited), "content": told}
+            mentions = {"edits": [act]}
+        case _:
+            mentions = {"revokes": [act]}
+    # People edit and revoke what they wrote themselves; what they react to is mostly the other side's.
+    direction = said.direction if wire.type != "reaction" else fold.INBOUND + fold.OUTBOUND - said.direction
+    message = fold.Message(
+        tenant_id=number.tenant_id,
+        instance_id=number.instance.id,
+        id=number.message_id(wamid),
+        wamid=wamid,
+        batch_id=number.batch.id,
+        sources=fold.MENTION,
+        sent_at=sent_at,
+        direction=direction,
+        party_rank=fold.PARTY_RANKS[fold.MENTION],
+        mentions=fold.document(mentions),
     )
-    return person if person.bsuid or person.wa_id or person.parent_bsuid else None
+    return Event(person, message, path)
 
 
-def _participant(wire: payload.Message, contact: payload.Contact | None) -> str:
-    """Who of a group wrote, as the document of `sender`."""
-    profile = (contact.profile if contact else None) or payload.Profile()
-    return fold.document({"name": profile.name, "number": wire.from_, "user_id": wire.from_user_id})
+def _author(wire: payload.Message, said: _Said) -> str:
+    """Name who reacted, the same on every route: a side, or a participant of a group."""
+    if said.direction == fold.OUTBOUND:
+        return "business"
+    if not said.sender:
+        return "contact"
+    return wire.from_user_id or identity.phone_alias(wire.from_ or "") or wire.from_ or "contact"

@@ -26,12 +26,15 @@ API: Final = 32
 CHAT_EXPORT: Final = 64
 MANUAL_SYNC: Final = 128
 BATCH_RECOVER: Final = 256
+# Another message spoke of this one: a reaction, an edit, a revoke, one event of a call.
+MENTION: Final = 512
 
 LIVE: Final = ECHO | WEBHOOK | API
 
 # Who is believed about what was said. A status says nothing; types of HOLLOW_TYPES next to nothing.
 CONTENT_RANKS: Final[Mapping[int, int]] = {
     STATUS: 0,
+    MENTION: 0,
     CHAT_EXPORT: 2,
     HISTORY: 3,
     HISTORY_MEDIA: 4,
@@ -40,6 +43,8 @@ CONTENT_RANKS: Final[Mapping[int, int]] = {
     WEBHOOK: 7,
 }
 HOLLOW_RANK: Final = 1
+# A message about another one: whoever says so is right, and it is shown on its target.
+ACT_RANK: Final = 9
 # A placeholder or an error that the real content may still replace: media_placeholder and its fill
 # (Meta, "history webhook"), error 131060 "message unavailable", which may resolve within seconds.
 HOLLOW_TYPES: Final = frozenset({"media_placeholder", "errors", "unsupported", "unknown"})
@@ -48,6 +53,7 @@ HOLLOW_TYPES: Final = frozenset({"media_placeholder", "errors", "unsupported", "
 # even of the business's own messages (in Meta's own example pair), so any other route overrules it.
 NOBODY_RANK: Final = 0
 PARTY_RANKS: Final[Mapping[int, int]] = {
+    MENTION: 1,
     HISTORY_MEDIA: 1,
     CHAT_EXPORT: 1,
     HISTORY: 2,
@@ -83,7 +89,9 @@ STATUS_RANKS: Final[Mapping[str, int]] = {
 class Message(msgspec.Struct, frozen=True, kw_only=True):
     """What one or more routes say about one message.
 
-    Documents (content, context, sender, errors, billing) are canonical JSON text: see `document`.
+    Documents (content, context, sender, errors, billing, mentions) are canonical JSON text: see
+    `document`. `mentions` holds what other messages said of this one, as sets: `edits`, `reactions`,
+    `revokes`, and the events of a call; the view of it is the reader's.
     """
 
     tenant_id: int
@@ -105,6 +113,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     status: int = PENDING
     errors: str | None = None
     billing: str | None = None
+    mentions: str | None = None
     pattern: str | None = None
     is_sync_initial: bool = False
     status_sent_at: datetime | None = None
@@ -141,12 +150,14 @@ def merge(first: Message, second: Message) -> Message:
         context=told.context,
         content_rank=told.content_rank,
         direction=party.direction,
-        lead_id=party.lead_id,
-        sender=party.sender,
+        # An act is in nobody's conversation, once it is known to be one.
+        lead_id=None if told.content_rank == ACT_RANK else party.lead_id,
+        sender=None if told.content_rank == ACT_RANK else party.sender,
         party_rank=party.party_rank,
         status=max(first.status, second.status),
         errors=_joined(first.errors, second.errors),
         billing=_joined(first.billing, second.billing),
+        mentions=_joined(first.mentions, second.mentions),
         pattern=_greatest(first.pattern, second.pattern),
         is_sync_initial=first.is_sync_initial or second.is_sync_initial,
         status_sent_at=_earliest(first.status_sent_at, second.status_sent_at),

@@ -29,33 +29,41 @@ _MEXICO_LONG: Final = re.compile(r"521\d{10}")
 class Person(msgspec.Struct, frozen=True, kw_only=True):
     """Whoever is at the other end of a conversation: a person, or a group.
 
-    At least one of the identifiers is set.
+    At least one of the identifiers is set. `said_at` is when the webhook's item happened: of two
+    names, numbers or user ids the one said last is shown.
     """
 
+    said_at: datetime
     bsuid: str | None = None
     parent_bsuid: str | None = None
     wa_id: str | None = None
     group: str | None = None
+    former_bsuid: str | None = None
+    former_wa_id: str | None = None
+    """What the same person was known by before: found by it, never shown by it."""
     name: str | None = None
-    name_at: datetime | None = None
     username: str | None = None
+    saved_name: str | None = None
+    """What the business calls them in its address book; "" when it no longer does."""
 
     def identifiers(self) -> list[tuple[Kind, str]]:
         """List (kind, value) in the order of trust."""
         if self.group:
             return [("group", self.group)]
-        found: list[tuple[Kind, str]] = []
-        if self.bsuid:
-            found.append(("bsuid", self.bsuid))
-        if self.wa_id:
-            found.append(("wa_id", self.wa_id))
-            alias = phone_alias(self.wa_id)
+        found: list[tuple[Kind, str]] = [
+            ("bsuid", bsuid) for bsuid in (self.bsuid, self.former_bsuid) if bsuid
+        ]
+        numbers = [wa_id for wa_id in (self.wa_id, self.former_wa_id) if wa_id]
+        for wa_id in numbers:
+            found.append(("wa_id", wa_id))
+        for wa_id in numbers:
+            alias = phone_alias(wa_id)
             if alias:
                 found.append(("phone_alias", alias))
         # Last: the same person as another portfolio of the same enterprise knows them.
         if self.parent_bsuid:
             found.append(("parent_bsuid", self.parent_bsuid))
-        return found
+        return list(dict.fromkeys(found))
 
 
 def phone_alias(wa_id: str) -> str | None:

@@ -19,9 +19,24 @@ def instance_id(phone_number_id: str) -> uuid.UUID:
 
     So a ledger replayed into an empty database gives every message the id it had.
     """
-    digest = bytearray(
+    return _uuid8(
         hashlib.blake2b(phone_number_id.encode(), digest_size=16, person=b"recado instance").digest()
     )
-    digest[6] = digest[6] & 0x0F | 0x80
-    digest[8] = digest[8] & 0x3F | 0x80
-    return uuid.UUID(bytes=bytes(digest))
+
+
+def account_event_id(digest: bytes) -> uuid.UUID:
+    """Give the id of the account event that these 16 bytes tell from every other."""
+    return _uuid8(digest)
+
+
+def merge_id(first: uuid.UUID, second: uuid.UUID) -> uuid.UUID:
+    """Give the id under which the merge of these two leads is asked for, however often it is."""
+    both = b"".join(sorted((first.bytes, second.bytes)))
+    return _uuid8(hashlib.blake2b(both, digest_size=16, person=b"recado merge").digest())
+
+
+def _uuid8(digest: bytes) -> uuid.UUID:
+    octets = bytearray(digest)
+    octets[6] = octets[6] & 0x0F | 0x80
+    octets[8] = octets[8] & 0x3F | 0x80
+    return uuid.UUID(bytes=bytes(octets))

@@ -10,13 +10,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Final, cast
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias, cast
 
 import msgspec
 
-from capture_service import events, fold, identity, ledger, payload, store
-from capture_service.events import Event, Fault
+from capture_service import account, events, fold, identity, ids, ledger, payload, store
+from capture_service.events import Chunk, Event, Fault, Notice, Sighting
 from capture_service.ids import uuid7
 from plumbing import errors, postgres
 from protos import jobs
@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 # A number's registration never moves to another tenant; this bounds how long a changed display
 # number goes unnoticed. That a number is not registered is never remembered.
 _ROUTE_CACHE_S: Final = 60.0
+
+# A history of which nothing has come for so long is over; what comes later is that of a reconnection.
+HISTORY_IDLE: Final = timedelta(hours=6)
 
 Clock = Callable[[], datetime]
 
@@ -49,13 +52,22 @@ class Outcome(msgspec.Struct):
     has_outbox_rows: bool = False
 
 
+# What a value says and is written: a fault is noted instead.
+_Told: TypeAlias = Event | Sighting | Notice | Chunk
+
+
 class _Change(msgspec.Struct, frozen=True):
+    entry_time: object
     field: str
     value: payload.Object
     path: str
     entry_index: int
     change_index: int
-    route: store.RouteKey | None
+    routes: tuple[store.RouteKey, ...]
+    """By what it may be routed, the surest first."""
+
+    def route(self, known: Mapping[store.RouteKey, store.Route]) -> tuple[store.RouteKey, store.Route] | None:
+        return next(((key, known[key]) for key in self.routes if key in known), None)
 
 
 class _Read(msgspec.Struct, frozen=True):
@@ -192,7 +204,7 @@ class Ingest:
         """Apply a webhook of which some item is poison: each item is tried alone, the bad ones noted."""
         refused: dict[str, str] = {}
 
-        def attempt(found: list[Event]) -> None:
+        def attempt(found: list[_Told]) -> None:
             for event in found:
                 try:
                     with conn.transaction(force_rollback=True):
@@ -216,17 +228,17 @@ class Ingest:
         outcome: Outcome,
         *,
         route_flag: int = 0,
-        trial: Callable[[list[Event]], None] | None = None,
+        trial: Callable[[list[_Told]], None] | None = None,
         refused: Mapping[str, str] | None = None,
     ) -> None:
         routes = self._routes.find(
-            conn, {change.route for r in reads for change in r.changes if change.route}
+            conn, {key for r in reads for change in r.changes for key in change.routes}
         )
-        found: list[Event] = []
+        found: list[_Told] = []
         new_rows: list[store.LedgerRow] = []
         for webhook in reads:
             parts = _parts(webhook, routes)
-            events_of: dict[int, list[Event]] = {
+            events_of: dict[int, list[_Told]] = {
                 part.tenant_id: _events(webhook, part, routes) for part in parts
             }
             if trial and refused is not None:
@@ -259,26 +271,36 @@ class Ingest:
                 raise _Poison from error
 
     def _write(
-        self, conn: postgres.Transaction, found: Sequence[Event], outcome: Outcome, *, route_flag: int
+        self, conn: postgres.Transaction, found: Sequence[_Told], outcome: Outcome, *, route_flag: int
     ) -> None:
         """Write what the events say: leads, conversations, tickets, messages, and the jobs that follow."""
-        people = _resolve(conn, found, self._clock)
-        messages = fold.fold(_attributed(found, people, route_flag))
+        told = [item for item in found if isinstance(item, Event | Sighting)]
+        people = _resolve(conn, told, self._clock)
+        messages = fold.fold(_attributed(told, people, route_flag))
         inserted = store.insert_messages(conn, messages)
         new = [message for message in messages if (message.tenant_id, message.id) in inserted]
         known = [message for message in messages if (message.tenant_id, message.id) not in inserted]
         shifts = _merge_into_existing(conn, known, route_flag) if known else _Shifts()
         now = self._clock()
         outcome.inserted += new
-        tickets = store.upsert_leads(conn, _lead_changes(found, people, new, now))
+        leads = store.upsert_leads(conn, _lead_changes(told, people, new, now)) if told else {}
+        if any(lead.is_merged for lead in leads.values()):
+            raise postgres.Retry
         if people.new_identifiers and store.insert_identifiers(conn, people.new_identifiers) < len(
             people.new_identifiers
         ):
             # Another batch has just met one of these people: see them as it left them.
             raise postgres.Retry
-        store.upsert_conversations(conn, _conversation_changes(people, messages, new, now))
-        _open_tickets(conn, people, tickets, now)
-        outcome.has_outbox_rows |= _start_enrichment(conn, people, new, now)
+        opened = store.upsert_conversations(
+            conn, _conversation_changes(_openers(told, people), messages, new, now)
+        )
+        # What came before its conversation, as history that could not be rendered, counts from now on.
+        shifts.changed_hands |= opened - people.new
+        _open_tickets(conn, people, leads, now)
+        outcome.has_outbox_rows |= _start_enrichment(conn, new, now)
+        outcome.has_outbox_rows |= _ask_for_merges(conn, people)
+        _note_account(conn, [item for item in found if isinstance(item, Notice)])
+        _note_history(conn, [item for item in found if isinstance(item, Chunk)], new, now)
         for tenant_id, lead_id in sorted(shifts.changed_hands):
             store.recount_lead(conn, tenant_id=tenant_id, lead_id=lead_id)
         for tenant_id, lead_id in sorted(shifts.moved_in_time - shifts.changed_hands):
@@ -319,6 +341,10 @@ def read(webhook: Webhook) -> _Read:
     faults: list[Fault] = []
     try:
         envelope = payload.decode(webhook.body)
+        if "entry" not in envelope and ("metadata" in envelope or "value" in envelope):
+            # A value or a change without its envelope, as Meta prints a declined history.
+            change = envelope if "value" in envelope else {"value": envelope}
+            return _Read(webhook, [_change({}, change, "", 0, 0)], [])
         if "entry" not in envelope:
             raise payload.Malformed("entry", "missing")
         entries = payload.as_array(envelope["entry"], "entry")
@@ -327,10 +353,11 @@ def read(webhook: Webhook) -> _Read:
     for entry_index, entry in enumerate(entries):
         path = f"entry[{entry_index}]"
         try:
-            account = payload.as_object(entry, path)
-            for change_index, change in enumerate(payload.array_in(account, "changes", path)):
+            holder = payload.as_object(entry, path)
+            for change_index, change in enumerate(payload.array_in(holder, "changes", path)):
+                at = f"{path}.changes[{change_index}]"
                 try:
-                    changes.append(_change(account, change, entry_index, change_index))
+                    changes.append(_change(holder, change, at, entry_index, change_index))
                 except payload.Malformed as error:
                     faults.append(Fault(error.path, error.reason))
         except payload.Malformed as error:
@@ -338,41 +365,52 @@ def read(webhook: Webhook) -> _Read:
     return _Read(webhook, changes, faults)
 
 
-def _change(entry: payload.Object, raw: object, entry_index: int, change_index: int) -> _Change:
-    path = f"entry[{entry_index}].changes[{change_index}]"
+def _change(entry: payload.Object, raw: object, path: str, entry_index: int, change_index: int) -> _Change:
     change = payload.as_object(raw, path)
+    at = f"{path}.value".lstrip(".")
     if "value" not in change:
-        raise payload.Malformed(f"{path}.value", "missing")
-    value = payload.as_object(change["value"], f"{path}.value")
+        raise payload.Malformed(at, "missing")
+    value = payload.as_object(change["value"], at)
     field = change.get("field")
-    metadata = value.get("metadata")
-    number = cast("payload.Object", metadata).get("phone_number_id") if isinstance(metadata, dict) else None
-    # Fields about the account carry no metadata: the entry's id is all there is to route by.
-    kind, external_id = ("phone_number", number) if number is not None else ("waba", entry.get("id"))
     return _Change(
+        entry.get("time"),
         field if isinstance(field, str) else "",
         value,
-        f"{path}.value",
+        at,
         entry_index,
         change_index,
-        (kind, external_id)
-        if isinstance(external_id, str) and len(external_id) <= identity.IDENTIFIER_CHARS_MAX
-        else None,
+        tuple(
+            (kind, external_id)
+            for kind, external_id in _addresses(entry, value)
+            if isinstance(external_id, str) and len(external_id) <= identity.IDENTIFIER_CHARS_MAX
+        ),
     )
+
+
+def _addresses(entry: payload.Object, value: payload.Object) -> list[tuple[str, object]]:
+    metadata = value.get("metadata")
+    number = cast("payload.Object", metadata).get("phone_number_id") if isinstance(metadata, dict) else None
+    if number is not None:
+        return [("phone_number", number)]
+    # Fields about the account carry no metadata. The entry's id is the WABA's; of a few events it is the
+    # business portfolio's, and the value names the WABA (Meta, "account_update webhook reference").
+    account_info = value.get("waba_info")
+    named = cast("payload.Object", account_info).get("waba_id") if isinstance(account_info, dict) else None
+    return [("waba", entry.get("id")), *([("waba", named)] if named is not None else [])]
 
 
 def _parts(webhook: _Read, routes: Mapping[store.RouteKey, store.Route]) -> list[_Part]:
     """Divide the changes among the tenants they belong to; at least one part, the first takes the faults."""
     parts: dict[int, _Part] = {}
     for change in webhook.changes:
-        route = routes.get(change.route) if change.route else None
-        owner = route.tenant_id if route else store.NO_TENANT
+        found_route = change.route(routes)
+        owner = found_route[1].tenant_id if found_route else store.NO_TENANT
         part = parts.setdefault(owner, _Part(owner, [], [], set()))
         part.changes.append(change)
-        if change.route is None:
+        if not change.routes:
             part.faults.append(Fault(change.path, "says neither a phone_number_id nor an account id"))
-        elif route is None:
-            part.awaits.add(":".join(change.route))
+        elif found_route is None:
+            part.awaits |= {":".join(key) for key in change.routes}
     if not parts:
         parts[store.NO_TENANT] = _Part(webhook.webhook.kept_by or store.NO_TENANT, [], [], set())
     found = list(parts.values())
@@ -380,18 +418,26 @@ def _parts(webhook: _Read, routes: Mapping[store.RouteKey, store.Route]) -> list
     return found
 
 
-def _events(webhook: _Read, part: _Part, routes: Mapping[store.RouteKey, store.Route]) -> list[Event]:
-    found: list[Event] = []
+def _events(webhook: _Read, part: _Part, routes: Mapping[store.RouteKey, store.Route]) -> list[_Told]:
+    found: list[_Told] = []
     for change in part.changes:
-        route = routes.get(change.route) if change.route else None
-        if route is None or route.instance is None:
+        found_route = change.route(routes)
+        if found_route is None:
             continue
-        batch = events.Batch(webhook.webhook.id, webhook.webhook.received_at, route.instance)
+        (_, external_id), route = found_route
+        batch = events.Batch(
+            webhook.webhook.id,
+            webhook.webhook.received_at,
+            route.tenant_id,
+            route.instance.waba_id if route.instance else external_id,
+            route.instance,
+            change.entry_time,
+        )
         for item in events.normalise(batch, change.field, change.value, change.path):
-            if isinstance(item, Event):
-                found.append(item)
-            else:
+            if isinstance(item, Fault):
                 part.faults.append(item)
+            else:
+                found.append(item)
     part.events_count = len(found)
     return found
 
@@ -453,48 +499,191 @@ def _error(faults: Sequence[Fault]) -> str | None:
 
 class _People(msgspec.Struct):
     leads: list[uuid.UUID | None]
-    """Of each event, in their order."""
+    """Of each item, in their order."""
     new: set[store.LeadKey]
+    unmet: set[store.LeadKey]
+    """Those without a conversation so far: what they write is a first contact."""
     new_identifiers: dict[store.IdentifierKey, uuid.UUID]
+    same: set[tuple[int, uuid.UUID, uuid.UUID]]
+    """Leads that one item names together: they are one person."""
     ticket_candidates: dict[store.LeadKey, uuid.UUID] = {}
 
 
-def _resolve(conn: postgres.Transaction, found: Sequence[Event], clock: Clock) -> _People:
-    """Say which lead each event speaks of. The most trusted identifier that is known decides."""
+def _tenant_of(item: Event | Sighting) -> int:
+    return item.message.tenant_id if isinstance(item, Event) else item.tenant_id
+
+
+def _resolve(conn: postgres.Transaction, told: Sequence[Event | Sighting], clock: Clock) -> _People:
+    """Say which lead each item speaks of. The most trusted identifier that is known decides."""
     keys: list[list[store.IdentifierKey]] = []
-    for event in found:
-        tenant_id = event.message.tenant_id
-        identifiers = event.person.identifiers() if event.person else ()
+    for item in told:
+        tenant_id = _tenant_of(item)
+        identifiers = item.person.identifiers() if item.person else ()
         keys.append([(tenant_id, kind, value) for kind, value in identifiers])
-    wanted = {key for of_event in keys for key in of_event}
-    known = store.find_leads(conn, wanted) if wanted else {}
-    people = _People([], set(), {})
-    for of_event in keys:
-        if not of_event:
+    wanted = {key for of_item in keys for key in of_item}
+    kept = store.find_leads(conn, wanted) if wanted else {}
+    known = {key: lead.id for key, lead in kept.items()}
+    people = _People(
+        [], set(), {(key[0], lead.id) for key, lead in kept.items() if not lead.is_met}, {}, set()
+    )
+    for of_item in keys:
+        if not of_item:
             people.leads.append(None)
             continue
-        lead = next((known[key] for key in of_event if key in known), None)
-        if lead is None:
-            lead = uuid7(clock())
-            people.new.add((of_event[0][0], lead))
-        for key in of_event:
+        tenant_id = of_item[0][0]
+        named = list(dict.fromkeys(known[key] for key in of_item if key in known))
+        lead = named[0] if named else uuid7(clock())
+        if not named:
+            people.new.add((tenant_id, lead))
+            people.unmet.add((tenant_id, lead))
+        people.same |= {(tenant_id, lead, other) for other in named[1:]}
+        for key in of_item:
             if key not in known:
                 known[key] = people.new_identifiers[key] = lead
         people.leads.append(lead)
     return people
 
 
-def _attributed(found: Sequence[Event], people: _People, route_flag: int) -> Iterable[fold.Message]:
-    for event, lead_id in zip(found, people.leads, strict=True):
-        message = event.message
-        if lead_id is None:
-            yield msgspec.structs.replace(message, sources=message.sources | route_flag)
+def _attributed(told: Sequence[Event | Sighting], people: _People, route_flag: int) -> Iterable[fold.Message]:
+    for item, lead_id in zip(told, people.leads, strict=True):
+        if isinstance(item, Sighting):
             continue
+        message = item.message
+        is_act = message.content_rank == fold.ACT_RANK
         yield msgspec.structs.replace(
             message,
-            lead_id=lead_id,
+            lead_id=None if is_act else lead_id,
             sources=message.sources | route_flag,
-            is_sync_initial=bool(message.sources & fold.LIVE) and (message.tenant_id, lead_id) in people.new,
+            is_sync_initial=bool(message.sources & fold.LIVE)
+            and not is_act
+            and lead_id is not None
+            and (message.tenant_id, lead_id) in people.unmet,
+        )
+
+
+def _openers(told: Sequence[Event | Sighting], people: _People) -> set[tuple[int, uuid.UUID, int]]:
+    """Say which conversations (tenant, lead, instance) there is reason to open."""
+    return {
+        (item.message.tenant_id, lead_id, item.message.instance_id)
+        for item, lead_id in zip(told, people.leads, strict=True)
+        if isinstance(item, Event)
+        and lead_id is not None
+        and item.opens_conversation
+        and item.message.content_rank != fold.ACT_RANK
+    }
+
+
+def _ask_for_merges(conn: postgres.Transaction, people: _People) -> bool:
+    """Ask for the leads that are proven to be one person to be merged, as a job."""
+    pairs = [
+        pair
+        for pair in sorted(people.same)
+        if not store.were_parted(conn, tenant_id=pair[0], first=pair[1], second=pair[2])
+    ]
+    if not pairs:
+        return False
+    names = store.tenant_names(conn, {tenant_id for tenant_id, _, _ in pairs})
+    store.insert_outbox_rows(
+        conn,
+        [
+            store.OutboxRow(
+                tenant_id,
+                ids.merge_id(first, second),
+                jobs.MERGE_LEADS.name,
+                {
+                    "tenant": names[tenant_id],
+                    "lead_id": str(first),
+                    "other_lead_id": str(second),
+                    "outbox_id": str(ids.merge_id(first, second)),
+                },
+            )
+            for tenant_id, first, second in pairs
+        ],
+    )
+    return True
+
+
+# The account
+
+
+def _note_account(conn: postgres.Transaction, notices: Sequence[Notice]) -> None:
+    rows: dict[store.LeadKey, store.AccountEventRow] = {}
+    for notice in notices:
+        id = ids.account_event_id(notice.digest())
+        rows[notice.tenant_id, id] = store.AccountEventRow(
+            tenant_id=notice.tenant_id,
+            id=id,
+            instance_id=notice.instance_id,
+            account_id=notice.account_id,
+            field=notice.field,
+            event=notice.event,
+            happened_at=notice.happened_at,
+            batch_id=notice.batch_id,
+            told=notice.told,
+            number=None if notice.instance_id else account.number_of(notice.told),
+        )
+    if not rows:
+        return
+    inserted = store.insert_account_events(conn, [rows[key] for key in sorted(rows)])
+    for key, instance_id in sorted(inserted.items()):
+        row = rows[key]
+        change = account.connection(row.event, row.told) if row.field in ("account_update", "") else None
+        if change:
+            store.change_connection(
+                conn,
+                tenant_id=row.tenant_id,
+                account_id=row.account_id,
+                instance_id=instance_id,
+                state=change.state,
+                reason=change.reason,
+                at=row.happened_at,
+            )
+
+
+def _note_history(
+    conn: postgres.Transaction, chunks: Sequence[Chunk], new: Sequence[fold.Message], now: datetime
+) -> None:
+    """Note how far the histories have come that these chunks are part of."""
+    by_instance: dict[tuple[int, int], list[Chunk]] = {}
+    for chunk in chunks:
+        by_instance.setdefault((chunk.tenant_id, chunk.instance_id), []).append(chunk)
+    for (tenant_id, instance_id), of_instance in sorted(by_instance.items()):
+        first_at = min(chunk.came_at for chunk in of_instance)
+        last_at = max(chunk.came_at for chunk in of_instance)
+
+        def find(came_at: datetime = first_at, owner: tuple[int, int] = (tenant_id, instance_id)):
+            return store.find_history(
+                conn, tenant_id=owner[0], instance_id=owner[1], came_at=came_at, idle=HISTORY_IDLE
+            )
+
+        row = find()
+        if row is None:
+            store.end_idle_histories(conn, before=first_at - HISTORY_IDLE)
+            store.insert_history(
+                conn, tenant_id=tenant_id, id=uuid7(now), instance_id=instance_id, came_at=first_at
+            )
+            row = find()
+            if row is None:
+                raise postgres.Retry
+        history = account.read_history(row.detail)
+        for chunk in of_instance:
+            history.add(chunk)
+        state = account.history_state(history)
+        store.update_history(
+            conn,
+            tenant_id=tenant_id,
+            id=row.id,
+            status=state.status,
+            percent=state.percent,
+            error=state.error,
+            detail=history.document(),
+            messages=sum(
+                (message.tenant_id, message.instance_id) == (tenant_id, instance_id)
+                and bool(message.sources & fold.HISTORY)
+                for message in new
+            ),
+            first_at=first_at,
+            last_at=last_at,
         )
 
 
@@ -538,29 +727,24 @@ def _merge_into_existing(
 
 
 def _lead_changes(
-    found: Sequence[Event], people: _People, new: Sequence[fold.Message], now: datetime
+    told: Sequence[Event | Sighting], people: _People, new: Sequence[fold.Message], now: datetime
 ) -> list[store.LeadChange]:
     changes: dict[store.LeadKey, store.LeadChange] = {}
-    for event, lead_id in zip(found, people.leads, strict=True):
-        if lead_id is None or event.person is None:
+    for item, lead_id in zip(told, people.leads, strict=True):
+        if lead_id is None or item.person is None:
             continue
-        tenant_id, person = event.message.tenant_id, event.person
+        tenant_id, person = _tenant_of(item), item.person
         change = changes.get((tenant_id, lead_id))
         if change is None:
             change = changes[tenant_id, lead_id] = store.LeadChange(
                 tenant_id=tenant_id, id=lead_id, kind="group" if person.group else "person"
             )
-        change.wa_id = change.wa_id or person.wa_id
-        change.user_id = change.user_id or person.bsuid
-        if person.name and person.name_at:
-            said = (person.name_at, person.name)
-            if not (change.profile_name and change.profile_name_at) or said > (
-                change.profile_name_at,
-                change.profile_name,
-            ):
-                change.profile_name_at, change.profile_name = said
-        change.username = person.username or change.username
-        if event.message.direction == fold.INBOUND and event.message.sources & fold.LIVE:
+        change.say("wa_id", person.wa_id, person.said_at)
+        change.say("user_id", person.bsuid, person.said_at)
+        change.say("username", person.username, person.said_at)
+        change.say("profile_name", person.name, person.said_at)
+        change.say("saved_name", person.saved_name, person.said_at)
+        if isinstance(item, Event) and _is_live_inbound(item.message):
             change.open_ticket_id = change.open_ticket_id or uuid7(now)
     for message in new:
         if message.lead_id:
@@ -571,8 +755,15 @@ def _lead_changes(
     return [changes[key] for key in sorted(changes)]
 
 
+def _is_live_inbound(message: fold.Message) -> bool:
+    return message.direction == fold.INBOUND and bool(message.sources & fold.LIVE)
+
+
 def _conversation_changes(
-    people: _People, messages: Sequence[fold.Message], new: Sequence[fold.Message], now: datetime
+    openers: Collection[tuple[int, uuid.UUID, int]],
+    messages: Sequence[fold.Message],
+    new: Sequence[fold.Message],
+    now: datetime,
 ) -> list[store.ConversationChange]:
     changes: dict[tuple[int, uuid.UUID, int], store.ConversationChange] = {}
     for message in messages:
@@ -582,6 +773,7 @@ def _conversation_changes(
                 lead_id=message.lead_id,
                 instance_id=message.instance_id,
                 id=uuid7(now),
+                is_opened=(message.tenant_id, message.lead_id, message.instance_id) in openers,
             )
     for message in new:
         if message.lead_id:
@@ -599,20 +791,20 @@ def _count(change: store.LeadChange | store.ConversationChange, message: fold.Me
 def _open_tickets(
     conn: postgres.Transaction,
     people: _People,
-    open_tickets: Mapping[store.LeadKey, uuid.UUID | None],
+    leads: Mapping[store.LeadKey, store.LeadState],
     now: datetime,
 ) -> None:
     """Insert the tickets whose candidates became the open ones of their leads."""
     opened = [
-        (key, ticket) for key, ticket in people.ticket_candidates.items() if open_tickets[key] == ticket
+        (key, ticket)
+        for key, ticket in people.ticket_candidates.items()
+        if leads[key].open_ticket_id == ticket
     ]
     if opened:
         store.insert_tickets(conn, opened, opened_at=now)
 
 
-def _start_enrichment(
-    conn: postgres.Transaction, people: _People, new: Sequence[fold.Message], now: datetime
-) -> bool:
+def _start_enrichment(conn: postgres.Transaction, new: Sequence[fold.Message], now: datetime) -> bool:
     """Note the first contact of every new person who was met live, and ask for their profile."""
     counts: dict[store.LeadKey, int] = {}
     for message in new:

@@ -54,6 +54,24 @@ class Context(msgspec.Struct, frozen=True):
     id: str | None = None
 
 
+class Target(msgspec.Struct, frozen=True):
+    """`reaction`, `edit` and `revoke`: which message they are about."""
+
+    message_id: str | None = None
+    original_message_id: str | None = None
+    message: Object | None = None
+    emoji: str | None = None
+
+
+class System(msgspec.Struct, frozen=True):
+    """What a system message says of the person's new identifiers."""
+
+    wa_id: Identifier | None = None
+    new_wa_id: Identifier | None = None
+    user_id: Identifier | None = None
+    parent_user_id: Identifier | None = None
+
+
 class Message(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     """`messages[]`, `message_echoes[]` and the messages of a history thread."""
 
@@ -106,6 +124,47 @@ class Contact(msgspec.Struct, frozen=True):
     user_id: Identifier | None = None
     parent_user_id: Identifier | None = None
     profile: Profile | None = None
+
+
+class ChunkMetadata(msgspec.Struct, frozen=True):
+    """Of `history[]`: how far the history has come."""
+
+    phase: int | None = None
+    chunk_order: int | None = None
+    progress: int | None = None
+
+
+class BookEntry(msgspec.Struct, frozen=True):
+    """`state_sync[].contact`: a card of the business's address book."""
+
+    phone_number: Identifier | None = None
+    user_id: Identifier | None = None
+    parent_user_id: Identifier | None = None
+    username: str | None = None
+    full_name: str | None = None
+    first_name: str | None = None
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    timestamp: Any = None
+
+
+class StateSync(msgspec.Struct, frozen=True):
+    contact: BookEntry
+    action: str | None = None
+    metadata: Stamp | None = None
+
+
+class Renewal(msgspec.Struct, frozen=True):
+    previous: Identifier | None = None
+    current: Identifier | None = None
+
+
+class UserIdUpdate(msgspec.Struct, frozen=True):
+    timestamp: Any = None
+    wa_id: Identifier | None = None
+    user_id: Renewal | None = None
+    parent_user_id: Renewal | None = None
 
 
 class ThreadContext(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ take their locks in the same order.
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, LiteralString, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, LiteralString, NamedTuple, TypeAlias
 
 import msgspec
 from psycopg import Connection
@@ -22,6 +22,7 @@ NO_TENANT: Final = 0
 LeadKey: TypeAlias = tuple[int, uuid.UUID]
 IdentifierKey: TypeAlias = tuple[int, str, str]
 RouteKey: TypeAlias = tuple[str, str]
+_Said: TypeAlias = Literal["profile_name", "saved_name", "username", "wa_id", "user_id"]
 
 
 # Routes, tenants, instances
@@ -38,7 +39,7 @@ def find_routes(conn: Connection[Any], keys: Collection[RouteKey]) -> dict[Route
     rows = conn.execute(
         """
         SELECT r.kind, r.external_id, r.tenant_id,
-          c.id, c.public_id, c.phone_number_id, c.display_phone_number
+          c.id, c.public_id, c.phone_number_id, c.display_phone_number, c.webhook_activated_at, c.waba_id
         FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS k (kind, external_id)
         JOIN webhook_routes r ON r.kind = k.kind AND r.external_id = k.external_id
         LEFT JOIN whatsapp_configs c ON c.tenant_id = r.tenant_id AND c.id = r.instance_id
@@ -102,6 +103,9 @@ class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
     last_sync_at: datetime | None
     sync_status: str
     sync_error: str | None
+    connection_state: str
+    connection_reason: str | None
+    connection_changed_at: datetime | None
 
 
 def insert_instance(
@@ -142,7 +146,8 @@ def list_instances(conn: Connection[Any], *, tenant_id: int) -> list[InstanceRow
         return cursor.execute(
             """
             SELECT id, public_id, name, waba_id, phone_number_id, display_phone_number,
-              webhook_activated_at, last_sync_at, sync_status, sync_error
+              webhook_activated_at, last_sync_at, sync_status, sync_error, connection_state,
+              connection_reason, connection_changed_at
             FROM whatsapp_configs
             WHERE tenant_id = %(tenant_id)s
             ORDER BY id
@@ -258,6 +263,7 @@ class LedgerFilter(msgspec.Struct, frozen=True, kw_only=True):
     awaits: list[str] | None = None
     """Unrouted rows that wait for one of these."""
     ids: list[uuid.UUID] | None = None
+    parser_version_below: int | None = None
 
 
 def _matching(rows: LedgerFilter) -> LiteralString:
@@ -275,6 +281,8 @@ def _matching(rows: LedgerFilter) -> LiteralString:
         conditions += " AND awaits && %(awaits)s"
     if rows.ids is not None:
         conditions += " AND id = ANY(%(ids)s)"
+    if rows.parser_version_below is not None:
+        conditions += " AND parser_version < %(parser_version_below)s"
     return conditions
 
 
@@ -318,6 +326,63 @@ def list_ledger_rows(
                 "count_max": count_max,
             },
         ).fetchall()
+
+
+class BatchRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger row with what became of it."""
+
+    tenant_id: int
+    id: uuid.UUID
+    received_at: datetime
+    state: str
+    attempts: int
+    parser_version: int
+    body_bytes: int
+    dictionary_id: int
+    body: bytes
+    error: str | None
+
+
+def find_batch(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> BatchRow | None:
+    with conn.cursor(row_factory=kwargs_row(BatchRow), binary=True) as cursor:
+        return cursor.execute(
+            """
+            SELECT tenant_id, id, received_at, state, attempts, parser_version, body_bytes, dictionary_id,
+              body, error
+            FROM whatsapp_webhook_logs
+            WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+            """,
+            {"tenant_id": tenant_id, "id": id},
+        ).fetchone()
+
+
+def batches_of_messages(
+    conn: Connection[Any], *, tenant_id: int, ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, uuid.UUID]:
+    """Say of each message that is kept which webhook brought it first."""
+    return dict(
+        conn.execute(
+            """
+            SELECT id, batch_id FROM whatsapp_messages
+            WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s)
+            """,
+            {"tenant_id": tenant_id, "ids": list(ids)},
+        )
+    )
+
+
+def batches_of_account_events(
+    conn: Connection[Any], *, tenant_id: int, ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, uuid.UUID]:
+    return dict(
+        conn.execute(
+            """
+            SELECT id, batch_id FROM account_events
+            WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s)
+            """,
+            {"tenant_id": tenant_id, "ids": list(ids)},
+        )
+    )
 
 
 class FailureRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -383,10 +448,17 @@ def tenants_awaited(conn: Connection[Any]) -> list[str]:
 # Leads
 
 
-def find_leads(conn: Connection[Any], keys: Collection[IdentifierKey]) -> dict[IdentifierKey, uuid.UUID]:
+class KnownLead(NamedTuple):
+    id: uuid.UUID
+    is_met: bool
+    """It has a conversation; a card of the address book has none."""
+
+
+def find_leads(conn: Connection[Any], keys: Collection[IdentifierKey]) -> dict[IdentifierKey, KnownLead]:
     rows = conn.execute(
         """
-        SELECT i.tenant_id, i.kind, i.value, i.lead_id
+        SELECT i.tenant_id, i.kind, i.value, i.lead_id,
+          EXISTS (SELECT FROM conversations c WHERE c.tenant_id = i.tenant_id AND c.lead_id = i.lead_id)
         FROM unnest(%(tenants)b::int4[], %(kinds)b::text[], %(values)b::text[]) AS k (tenant_id, kind, value)
         JOIN lead_identifiers i ON i.tenant_id = k.tenant_id AND i.kind = k.kind AND i.value = k.value
         """,
@@ -396,7 +468,7 @@ def find_leads(conn: Connection[Any], keys: Collection[IdentifierKey]) -> dict[I
             "values": [key[2] for key in keys],
         },
     )
-    return {(tenant_id, kind, value): lead_id for tenant_id, kind, value, lead_id in rows}
+    return {(tenant_id, kind, value): KnownLead(id, is_met) for tenant_id, kind, value, id, is_met in rows}
 
 
 def insert_identifiers(conn: Connection[Any], identifiers: Mapping[IdentifierKey, uuid.UUID]) -> int:
@@ -420,62 +492,89 @@ def insert_identifiers(conn: Connection[Any], identifiers: Mapping[IdentifierKey
 
 
 class LeadChange(msgspec.Struct, kw_only=True):
-    """What a batch adds to a lead; for a new lead, all there is."""
+    """What a batch adds to a lead; for a new lead, all there is. Of each pair the latest said counts."""
 
     tenant_id: int
     id: uuid.UUID
     kind: str = "person"
     profile_name: str | None = None
     profile_name_at: datetime | None = None
+    saved_name: str | None = None
+    saved_name_at: datetime | None = None
     username: str | None = None
+    username_at: datetime | None = None
     wa_id: str | None = None
+    wa_id_at: datetime | None = None
     user_id: str | None = None
+    user_id_at: datetime | None = None
     open_ticket_id: uuid.UUID | None = None
     """The ticket to open when none is open."""
     message_count: int = 0
     first_message_at: datetime | None = None
     last_message_at: datetime | None = None
 
+    def say(self, name: _Said, value: str | None, at: datetime | None) -> None:
+        """Note what a person is called or known by, unless something later was said."""
+        known, known_at = getattr(self, name), getattr(self, f"{name}_at")
+        if value is None or at is None or (known_at and (known_at, known) >= (at, value)):
+            return
+        setattr(self, name, value)
+        setattr(self, f"{name}_at", at)
 
-def upsert_leads(conn: Connection[Any], changes: Sequence[LeadChange]) -> dict[LeadKey, uuid.UUID | None]:
-    """Create the leads that are new, add to the others; give each one's open ticket.
 
-    Of two names the one said last counts, whatever the order in which the batches come.
-    """
-    rows = conn.execute(
-        """
-        INSERT INTO leads AS l (
-          tenant_id, id, kind, profile_name, profile_name_at, username, wa_id, user_id, open_ticket_id,
-          message_count, first_message_at, last_message_at
-        )
-        SELECT tenant_id, id, kind, profile_name, profile_name_at, username, wa_id, user_id, open_ticket_id,
-          message_count, first_message_at, last_message_at
+def _latest(name: LiteralString) -> LiteralString:
+    return (
+        f"{name} = CASE WHEN l.{name} IS NULL OR"
+        f" (EXCLUDED.{name}_at, EXCLUDED.{name}) > (coalesce(l.{name}_at, '-infinity'), l.{name})"
+        f" THEN coalesce(EXCLUDED.{name}, l.{name}) ELSE l.{name} END,"
+        f" {name}_at = greatest(l.{name}_at, EXCLUDED.{name}_at),"
+    )
+
+
+_LEAD_COLUMNS: Final[LiteralString] = """
+  tenant_id, id, kind, profile_name, profile_name_at, saved_name, saved_name_at, username, username_at,
+  wa_id, wa_id_at, user_id, user_id_at, open_ticket_id, message_count, first_message_at, last_message_at
+"""
+_UPSERT_LEADS: Final[LiteralString] = (
+    "INSERT INTO leads AS l ("
+    + _LEAD_COLUMNS
+    + ") SELECT"
+    + _LEAD_COLUMNS
+    + """
         FROM json_to_recordset(%(rows)s::json) AS r (
-          tenant_id int4, id uuid, kind text, profile_name text, profile_name_at timestamptz, username text,
-          wa_id text, user_id text, open_ticket_id uuid,
+          tenant_id int4, id uuid, kind text, profile_name text, profile_name_at timestamptz,
+          saved_name text, saved_name_at timestamptz, username text, username_at timestamptz,
+          wa_id text, wa_id_at timestamptz, user_id text, user_id_at timestamptz, open_ticket_id uuid,
           message_count int8, first_message_at timestamptz, last_message_at timestamptz
         )
         ORDER BY tenant_id, id
         ON CONFLICT (tenant_id, id) DO UPDATE SET
-          profile_name = CASE
-            WHEN l.profile_name_at IS NULL
-              OR (EXCLUDED.profile_name_at, EXCLUDED.profile_name) > (l.profile_name_at, l.profile_name)
-            THEN coalesce(EXCLUDED.profile_name, l.profile_name) ELSE l.profile_name END,
-          profile_name_at = greatest(l.profile_name_at, EXCLUDED.profile_name_at),
-          username = CASE
-            WHEN l.username IS NULL OR EXCLUDED.profile_name_at > l.profile_name_at
-            THEN coalesce(EXCLUDED.username, l.username) ELSE l.username END,
-          wa_id = coalesce(l.wa_id, EXCLUDED.wa_id),
-          user_id = coalesce(l.user_id, EXCLUDED.user_id),
+    """
+    + _latest("profile_name")
+    + _latest("saved_name")
+    + _latest("username")
+    + _latest("wa_id")
+    + _latest("user_id")
+    + """
           open_ticket_id = coalesce(l.open_ticket_id, EXCLUDED.open_ticket_id),
           message_count = l.message_count + EXCLUDED.message_count,
           first_message_at = least(l.first_message_at, EXCLUDED.first_message_at),
           last_message_at = greatest(l.last_message_at, EXCLUDED.last_message_at)
-        RETURNING l.tenant_id, l.id, l.open_ticket_id
-        """,
-        {"rows": _json(changes)},
-    )
-    return {(tenant_id, id): open_ticket_id for tenant_id, id, open_ticket_id in rows}
+        RETURNING l.tenant_id, l.id, l.open_ticket_id, l.merged_into IS NOT NULL
+    """
+)
+
+
+class LeadState(NamedTuple):
+    open_ticket_id: uuid.UUID | None
+    is_merged: bool
+    """It has become part of another lead since it was looked up."""
+
+
+def upsert_leads(conn: Connection[Any], changes: Sequence[LeadChange]) -> dict[LeadKey, LeadState]:
+    """Create the leads that are new, add to the others, whatever the order in which batches come."""
+    rows = conn.execute(_UPSERT_LEADS, {"rows": _json(changes)})
+    return {(tenant_id, id): LeadState(ticket, is_merged) for tenant_id, id, ticket, is_merged in rows}
 
 
 class ConversationChange(msgspec.Struct, kw_only=True):
@@ -486,30 +585,39 @@ class ConversationChange(msgspec.Struct, kw_only=True):
     instance_id: int
     id: uuid.UUID
     """Of the conversation, should it be new."""
+    is_opened: bool = False
+    """Without it the change counts only where there is a conversation already."""
     message_count: int = 0
     first_message_at: datetime | None = None
     last_message_at: datetime | None = None
 
 
-def upsert_conversations(conn: Connection[Any], changes: Sequence[ConversationChange]) -> None:
-    conn.execute(
+def upsert_conversations(conn: Connection[Any], changes: Sequence[ConversationChange]) -> set[LeadKey]:
+    """Open the conversations that are new, add to the others; give the leads of the new ones."""
+    rows = conn.execute(
         """
         INSERT INTO conversations AS c (
           tenant_id, lead_id, instance_id, id, message_count, first_message_at, last_message_at
         )
         SELECT tenant_id, lead_id, instance_id, id, message_count, first_message_at, last_message_at
         FROM json_to_recordset(%(rows)s::json) AS r (
-          tenant_id int4, lead_id uuid, instance_id int4, id uuid,
+          tenant_id int4, lead_id uuid, instance_id int4, id uuid, is_opened bool,
           message_count int8, first_message_at timestamptz, last_message_at timestamptz
+        )
+        WHERE is_opened OR EXISTS (
+          SELECT FROM conversations k
+          WHERE k.tenant_id = r.tenant_id AND k.lead_id = r.lead_id AND k.instance_id = r.instance_id
         )
         ORDER BY tenant_id, lead_id, instance_id
         ON CONFLICT (tenant_id, lead_id, instance_id) DO UPDATE SET
           message_count = c.message_count + EXCLUDED.message_count,
           first_message_at = least(c.first_message_at, EXCLUDED.first_message_at),
           last_message_at = greatest(c.last_message_at, EXCLUDED.last_message_at)
+        RETURNING c.tenant_id, c.lead_id, c.xmax = 0
         """,
         {"rows": _json(changes)},
     )
+    return {(tenant_id, lead_id) for tenant_id, lead_id, is_new in rows if is_new}
 
 
 def recount_lead(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> None:
@@ -712,7 +820,7 @@ def identifiers_of_lead(
 
 _MESSAGE_COLUMNS: Final[LiteralString] = """
   tenant_id, instance_id, id, wamid, batch_id, sources, sent_at, type, body, content, context,
-  content_rank, direction, lead_id, sender, party_rank, status, errors, billing, pattern,
+  content_rank, direction, lead_id, sender, party_rank, status, errors, billing, mentions, pattern,
   is_sync_initial, status_sent_at, status_delivered_at, status_read_at, status_played_at, status_failed_at
 """
 _MESSAGE_RECORD: Final[LiteralString] = """
@@ -720,7 +828,7 @@ _MESSAGE_RECORD: Final[LiteralString] = """
     tenant_id int4, instance_id int4, id uuid, wamid text, batch_id uuid, sources int2,
     sent_at timestamptz, type text, body text, content text, context text,
     content_rank int2, direction int2, lead_id uuid, sender text, party_rank int2, status int2,
-    errors text, billing text, pattern text, is_sync_initial bool,
+    errors text, billing text, mentions text, pattern text, is_sync_initial bool,
     status_sent_at timestamptz, status_delivered_at timestamptz, status_read_at timestamptz,
     status_played_at timestamptz, status_failed_at timestamptz
   )
@@ -775,7 +883,8 @@ def update_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> 
         SET sources = r.sources, sent_at = r.sent_at, type = r.type, body = r.body, content = r.content,
           context = r.context, content_rank = r.content_rank, direction = r.direction, lead_id = r.lead_id,
           sender = r.sender, party_rank = r.party_rank, status = r.status, errors = r.errors,
-          billing = r.billing, pattern = r.pattern, is_sync_initial = r.is_sync_initial,
+          billing = r.billing, mentions = r.mentions, pattern = r.pattern,
+          is_sync_initial = r.is_sync_initial,
           status_sent_at = r.status_sent_at, status_delivered_at = r.status_delivered_at,
           status_read_at = r.status_read_at, status_played_at = r.status_played_at,
           status_failed_at = r.status_failed_at
@@ -784,6 +893,430 @@ def update_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> 
         + _MESSAGE_RECORD
         + "WHERE m.tenant_id = r.tenant_id AND m.id = r.id",
         {"rows": _json(messages)},
+    )
+
+
+# Account events
+
+
+class AccountEventRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact about the account."""
+
+    tenant_id: int
+    id: uuid.UUID
+    instance_id: int | None
+    account_id: str
+    field: str
+    event: str
+    happened_at: datetime
+    batch_id: uuid.UUID
+    told: str
+    number: str | None = None
+    """The digits of the number it is about, where the value says so; only to insert."""
+
+
+def insert_account_events(
+    conn: Connection[Any], rows: Sequence[AccountEventRow]
+) -> dict[LeadKey, int | None]:
+    """Keep those that are new; give of each, by (tenant, id), the instance that it is about alone."""
+    found = conn.execute(
+        """
+        INSERT INTO account_events (
+          tenant_id, id, instance_id, account_id, field, event, happened_at, batch_id, told
+        )
+        SELECT r.tenant_id, r.id, coalesce(r.instance_id, c.id), r.account_id, r.field, r.event,
+          r.happened_at, r.batch_id, r.told
+        FROM json_to_recordset(%(rows)s::json) AS r (
+          tenant_id int4, id uuid, instance_id int4, account_id text, field text, event text,
+          happened_at timestamptz, batch_id uuid, told text, number text
+        )
+        LEFT JOIN whatsapp_configs c ON c.tenant_id = r.tenant_id AND c.waba_id = r.account_id
+          AND regexp_replace(c.display_phone_number, '[^0-9]', '', 'g') = r.number
+        ORDER BY r.tenant_id, r.id
+        ON CONFLICT (tenant_id, id) DO NOTHING
+        RETURNING tenant_id, id, instance_id
+        """,
+        {"rows": _json(rows)},
+    )
+    return {(tenant_id, id): instance_id for tenant_id, id, instance_id in found}
+
+
+def list_account_events(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    instance: InstanceRow,
+    before: tuple[datetime, uuid.UUID] | None,
+    count_max: int,
+) -> list[AccountEventRow]:
+    """List what concerns an instance, by itself or with all numbers of its WABA, newest first."""
+    with conn.cursor(row_factory=kwargs_row(AccountEventRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT tenant_id, id, instance_id, account_id, field, event, happened_at, batch_id, told
+            FROM account_events
+            WHERE tenant_id = %(tenant_id)s AND account_id = %(account_id)s
+              AND (instance_id IS NULL OR instance_id = %(instance_id)s)
+              AND (%(at)s::timestamptz IS NULL OR (happened_at, id) < (%(at)s, %(id)s))
+            ORDER BY happened_at DESC, id DESC
+            LIMIT %(count_max)s
+            """,
+            {
+                "tenant_id": tenant_id,
+                "account_id": instance.waba_id,
+                "instance_id": instance.id,
+                "at": before[0] if before else None,
+                "id": before[1] if before else None,
+                "count_max": count_max,
+            },
+        ).fetchall()
+
+
+def count_account_events(conn: Connection[Any], *, tenant_id: int, instance: InstanceRow) -> int:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found = cursor.execute(
+            """
+            SELECT count(*)
+            FROM account_events
+            WHERE tenant_id = %(tenant_id)s AND account_id = %(account_id)s
+              AND (instance_id IS NULL OR instance_id = %(instance_id)s)
+            """,
+            {"tenant_id": tenant_id, "account_id": instance.waba_id, "instance_id": instance.id},
+        ).fetchone()
+    return found or 0
+
+
+def change_connection(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    account_id: str,
+    instance_id: int | None,
+    state: str,
+    reason: str | None,
+    at: datetime,
+) -> None:
+    """Note that an instance, or all of a WABA, was connected or lost; the latest change counts."""
+    conn.execute(
+        """
+        UPDATE whatsapp_configs
+        SET connection_state = %(state)s, connection_reason = %(reason)s, connection_changed_at = %(at)s
+        WHERE tenant_id = %(tenant_id)s AND waba_id = %(account_id)s
+          AND (%(instance_id)s::int4 IS NULL OR id = %(instance_id)s)
+          AND (
+            connection_changed_at IS NULL
+            OR (connection_changed_at, connection_state) < (%(at)s, %(state)s)
+          )
+        """,
+        {
+            "tenant_id": tenant_id,
+            "account_id": account_id,
+            "instance_id": instance_id,
+            "state": state,
+            "reason": reason,
+            "at": at,
+        },
+    )
+
+
+# Merges of leads
+
+
+class LeadMergeRow(msgspec.Struct, frozen=True, kw_only=True):
+    id: uuid.UUID
+    survivor_id: uuid.UUID
+    merged_id: uuid.UUID
+    identifiers: str
+    message_ids: list[uuid.UUID]
+    survivor_before: str
+    merged_at: datetime
+    undone_at: datetime | None
+
+
+def were_parted(conn: Connection[Any], *, tenant_id: int, first: uuid.UUID, second: uuid.UUID) -> bool:
+    """Tell whether somebody has undone a merge of these two: it is not for us to repeat it."""
+    row = conn.execute(
+        """
+        SELECT 1 FROM lead_merges
+        WHERE tenant_id = %(tenant_id)s AND undone_at IS NOT NULL
+          AND survivor_id = ANY(%(both)s) AND merged_id = ANY(%(both)s)
+        LIMIT 1
+        """,
+        {"tenant_id": tenant_id, "both": [first, second]},
+    ).fetchone()
+    return row is not None
+
+
+class LeadRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How a lead is shown, and what has become of it."""
+
+    id: uuid.UUID
+    profile_name: str | None
+    profile_name_at: datetime | None
+    saved_name: str | None
+    saved_name_at: datetime | None
+    username: str | None
+    username_at: datetime | None
+    wa_id: str | None
+    wa_id_at: datetime | None
+    user_id: str | None
+    user_id_at: datetime | None
+    open_ticket_id: uuid.UUID | None
+    merged_into: uuid.UUID | None
+
+
+def lock_leads(conn: Connection[Any], *, tenant_id: int, ids: Collection[uuid.UUID]) -> list[LeadRow]:
+    with conn.cursor(row_factory=kwargs_row(LeadRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, profile_name, profile_name_at, saved_name, saved_name_at, username, username_at,
+              wa_id, wa_id_at, user_id, user_id_at, open_ticket_id, merged_into
+            FROM leads
+            WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s)
+            ORDER BY id
+            FOR UPDATE
+            """,
+            {"tenant_id": tenant_id, "ids": list(ids)},
+        ).fetchall()
+
+
+def move_messages(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    from_lead: uuid.UUID,
+    to_lead: uuid.UUID,
+    only: Collection[uuid.UUID] | None = None,
+) -> list[uuid.UUID]:
+    """Give a lead's messages, or `only` some of them, to another; give the ids of those that moved."""
+    some: LiteralString = "" if only is None else "AND id = ANY(%(only)s)"
+    with conn.cursor(row_factory=scalar_row, binary=True) as cursor:
+        return cursor.execute(
+            """
+            UPDATE whatsapp_messages SET lead_id = %(to_lead)s
+            WHERE tenant_id = %(tenant_id)s AND lead_id = %(from_lead)s
+            """
+            + some
+            + " RETURNING id",
+            {
+                "tenant_id": tenant_id,
+                "from_lead": from_lead,
+                "to_lead": to_lead,
+                "only": None if only is None else list(only),
+            },
+        ).fetchall()
+
+
+def move_identifiers(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    from_lead: uuid.UUID,
+    to_lead: uuid.UUID,
+    only: Collection[tuple[str, str]] | None = None,
+) -> list[tuple[str, str]]:
+    some: LiteralString = (
+        ""
+        if only is None
+        else "AND (kind, value) IN (SELECT * FROM unnest(%(kinds)s::text[], %(values)s::text[]))"
+    )
+    return list(
+        conn.execute(
+            """
+            UPDATE lead_identifiers SET lead_id = %(to_lead)s
+            WHERE tenant_id = %(tenant_id)s AND lead_id = %(from_lead)s
+            """
+            + some
+            + " RETURNING kind, value",
+            {
+                "tenant_id": tenant_id,
+                "from_lead": from_lead,
+                "to_lead": to_lead,
+                "kinds": [kind for kind, _ in only or ()],
+                "values": [value for _, value in only or ()],
+            },
+        )
+    )
+
+
+def move_rest(
+    conn: Connection[Any], *, tenant_id: int, from_lead: uuid.UUID, to_lead: uuid.UUID, at: datetime
+) -> None:
+    """Give a lead's conversations, tickets and sync logs to another.
+
+    Conversations with the same instance become one. Of two open tickets the moved one is closed, of
+    two running recoveries the moved one has failed: either lead can have one alone.
+    """
+    both = {"tenant_id": tenant_id, "from_lead": from_lead, "to_lead": to_lead, "at": at}
+    conn.execute(
+        """
+        INSERT INTO conversations (tenant_id, lead_id, instance_id, id, created_at)
+        SELECT tenant_id, %(to_lead)s, instance_id, id, created_at
+        FROM conversations
+        WHERE tenant_id = %(tenant_id)s AND lead_id = %(from_lead)s
+        ON CONFLICT (tenant_id, lead_id, instance_id) DO NOTHING
+        """,
+        both,
+    )
+    conn.execute(
+        "DELETE FROM conversations WHERE tenant_id = %(tenant_id)s AND lead_id = %(from_lead)s", both
+    )
+    conn.execute(
+        """
+        UPDATE tickets t
+        SET lead_id = %(to_lead)s,
+          closed_at = CASE
+            WHEN t.closed_at IS NULL AND EXISTS (
+              SELECT FROM tickets o
+              WHERE o.tenant_id = t.tenant_id AND o.lead_id = %(to_lead)s AND o.closed_at IS NULL
+            ) THEN %(at)s ELSE t.closed_at END
+        WHERE t.tenant_id = %(tenant_id)s AND t.lead_id = %(from_lead)s
+        """,
+        both,
+    )
+    conn.execute(
+        """
+        UPDATE whatsapp_sync_logs s
+        SET lead_id = %(to_lead)s,
+          status = CASE WHEN r.runs THEN 'failed' ELSE s.status END,
+          error_message = CASE WHEN r.runs THEN 'the lead became part of another' ELSE s.error_message END,
+          completed_at = CASE WHEN r.runs THEN %(at)s ELSE s.completed_at END
+        FROM (
+          SELECT l.id, l.sync_type = 'manual_recovery' AND l.status IN ('pending', 'in_progress') AS runs
+          FROM whatsapp_sync_logs l
+          WHERE l.tenant_id = %(tenant_id)s AND l.lead_id = %(from_lead)s
+        ) AS r
+        WHERE s.tenant_id = %(tenant_id)s AND s.id = r.id
+        """,
+        both,
+    )
+
+
+def open_missing_conversations(
+    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, ids: Mapping[int, uuid.UUID]
+) -> None:
+    """Open a lead's conversations with these instances (id of the instance -> of the conversation)."""
+    conn.execute(
+        """
+        INSERT INTO conversations (tenant_id, lead_id, instance_id, id)
+        SELECT %(tenant_id)s, %(lead_id)s, c.instance_id, c.id
+        FROM unnest(%(instances)s::int4[], %(ids)s::uuid[]) AS c (instance_id, id)
+        ON CONFLICT (tenant_id, lead_id, instance_id) DO NOTHING
+        """,
+        {
+            "tenant_id": tenant_id,
+            "lead_id": lead_id,
+            "instances": list(ids),
+            "ids": list(ids.values()),
+        },
+    )
+
+
+def instances_of_messages(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> list[int]:
+    """List the instances (internal ids) with which a lead has messages."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT DISTINCT instance_id FROM whatsapp_messages
+            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id},
+        ).fetchall()
+
+
+def delete_empty_conversations(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> None:
+    conn.execute(
+        """
+        DELETE FROM conversations
+        WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s AND message_count = 0
+        """,
+        {"tenant_id": tenant_id, "lead_id": lead_id},
+    )
+
+
+def set_merged_into(
+    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, survivor_id: uuid.UUID | None
+) -> None:
+    """Mark a lead, and those merged into it before, as part of another; None makes it its own again."""
+    conn.execute(
+        """
+        UPDATE leads
+        SET merged_into = %(survivor_id)s, open_ticket_id = NULL,
+          message_count = 0, first_message_at = NULL, last_message_at = NULL
+        WHERE tenant_id = %(tenant_id)s AND id = %(lead_id)s
+        """,
+        {"tenant_id": tenant_id, "lead_id": lead_id, "survivor_id": survivor_id},
+    )
+    if survivor_id:
+        conn.execute(
+            """
+            UPDATE leads SET merged_into = %(survivor_id)s
+            WHERE tenant_id = %(tenant_id)s AND merged_into = %(lead_id)s
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id, "survivor_id": survivor_id},
+        )
+
+
+def find_open_ticket(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> uuid.UUID | None:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT id FROM tickets
+            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s AND closed_at IS NULL
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id},
+        ).fetchone()
+
+
+def show_lead_as(conn: Connection[Any], *, tenant_id: int, lead: LeadRow) -> None:
+    """Set how a lead is shown and which ticket is open, whatever was there."""
+    conn.execute(
+        """
+        UPDATE leads
+        SET profile_name = %(profile_name)s, profile_name_at = %(profile_name_at)s,
+          saved_name = %(saved_name)s, saved_name_at = %(saved_name_at)s,
+          username = %(username)s, username_at = %(username_at)s,
+          wa_id = %(wa_id)s, wa_id_at = %(wa_id_at)s,
+          user_id = %(user_id)s, user_id_at = %(user_id_at)s,
+          open_ticket_id = %(open_ticket_id)s
+        WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+        """,
+        {"tenant_id": tenant_id, **msgspec.structs.asdict(lead)},
+    )
+
+
+def insert_lead_merge(conn: Connection[Any], *, tenant_id: int, merge: LeadMergeRow) -> None:
+    conn.execute(
+        """
+        INSERT INTO lead_merges (
+          tenant_id, id, survivor_id, merged_id, identifiers, message_ids, survivor_before, merged_at
+        )
+        VALUES (
+          %(tenant_id)s, %(id)s, %(survivor_id)s, %(merged_id)s, %(identifiers)s, %(message_ids)s,
+          %(survivor_before)s, %(merged_at)s
+        )
+        """,
+        {"tenant_id": tenant_id, **msgspec.structs.asdict(merge)},
+    )
+
+
+def list_lead_merges(conn: Connection[Any], *, tenant_id: int, survivor_id: uuid.UUID) -> list[LeadMergeRow]:
+    with conn.cursor(row_factory=kwargs_row(LeadMergeRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, survivor_id, merged_id, identifiers, message_ids, survivor_before, merged_at, undone_at
+            FROM lead_merges
+            WHERE tenant_id = %(tenant_id)s AND survivor_id = %(survivor_id)s
+            ORDER BY merged_at DESC, id
+            """,
+            {"tenant_id": tenant_id, "survivor_id": survivor_id},
+        ).fetchall()
+
+
+def mark_merge_undone(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, at: datetime) -> None:
+    conn.execute(
+        "UPDATE lead_merges SET undone_at = %(at)s WHERE tenant_id = %(tenant_id)s AND id = %(id)s",
+        {"tenant_id": tenant_id, "id": id, "at": at},
     )
 
 
@@ -803,11 +1336,13 @@ class SyncLogRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+    instance_id: int | None
+    detail: str | None
 
 
 _SYNC_COLUMNS: Final[LiteralString] = """
   tenant_id, id, lead_id, sync_type, status, step, percent, messages_imported, error_message,
-  created_at, started_at, completed_at
+  created_at, started_at, completed_at, instance_id, detail
 """
 
 
@@ -876,6 +1411,128 @@ def find_sync(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> SyncLo
             + "FROM whatsapp_sync_logs WHERE tenant_id = %(tenant_id)s AND id = %(id)s",
             {"tenant_id": tenant_id, "id": id},
         ).fetchone()
+
+
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The sync log of one history of an instance."""
+
+    id: uuid.UUID
+    status: str
+    detail: str | None
+    started_at: datetime
+    updated_at: datetime
+
+
+def find_history(
+    conn: Connection[Any], *, tenant_id: int, instance_id: int, came_at: datetime, idle: timedelta
+) -> HistoryRow | None:
+    """Lock the history that a chunk of this time belongs to; one that has been idle longer is another."""
+    with conn.cursor(row_factory=kwargs_row(HistoryRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, status, detail, started_at, updated_at
+            FROM whatsapp_sync_logs
+            WHERE tenant_id = %(tenant_id)s AND instance_id = %(instance_id)s
+              AND sync_type = 'history_import'
+              AND started_at - %(idle)s <= %(came_at)s AND updated_at + %(idle)s >= %(came_at)s
+            ORDER BY id DESC
+            LIMIT 1
+            FOR UPDATE
+            """,
+            {"tenant_id": tenant_id, "instance_id": instance_id, "came_at": came_at, "idle": idle},
+        ).fetchone()
+
+
+def insert_history(
+    conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, instance_id: int, came_at: datetime
+) -> bool:
+    """Note that a history begins; False when another one is arriving."""
+    return (
+        conn.execute(
+            """
+            INSERT INTO whatsapp_sync_logs (
+              tenant_id, id, sync_type, status, instance_id, started_at, updated_at
+            )
+            VALUES (
+              %(tenant_id)s, %(id)s, 'history_import', 'in_progress', %(instance_id)s,
+              %(came_at)s, %(came_at)s
+            )
+            ON CONFLICT (tenant_id, instance_id)
+              WHERE sync_type = 'history_import' AND status IN ('pending', 'in_progress')
+              DO NOTHING
+            """,
+            {"tenant_id": tenant_id, "id": id, "instance_id": instance_id, "came_at": came_at},
+        ).rowcount
+        == 1
+    )
+
+
+def update_history(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    id: uuid.UUID,
+    status: str,
+    percent: int,
+    error: str | None,
+    detail: str,
+    messages: int,
+    first_at: datetime,
+    last_at: datetime,
+) -> None:
+    conn.execute(
+        """
+        UPDATE whatsapp_sync_logs
+        SET status = %(status)s, percent = %(percent)s, error_message = %(error)s, detail = %(detail)s,
+          step = CASE WHEN %(status)s = 'in_progress' THEN 'receiving' ELSE '' END,
+          messages_imported = messages_imported + %(messages)s,
+          started_at = least(started_at, %(first_at)s), updated_at = greatest(updated_at, %(last_at)s),
+          completed_at = CASE
+            WHEN %(status)s = 'in_progress' THEN NULL
+            ELSE greatest(completed_at, %(last_at)s) END
+        WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+        """,
+        {
+            "tenant_id": tenant_id,
+            "id": id,
+            "status": status,
+            "percent": percent,
+            "error": error,
+            "detail": detail,
+            "messages": messages,
+            "first_at": first_at,
+            "last_at": last_at,
+        },
+    )
+
+
+def end_idle_histories(conn: Connection[Any], *, before: datetime) -> int:
+    """End the histories of which nothing has come since; what came stays, and the log says so."""
+    return conn.execute(
+        """
+        UPDATE whatsapp_sync_logs
+        SET status = 'completed', step = 'idle', completed_at = updated_at
+        WHERE sync_type = 'history_import' AND status = 'in_progress' AND updated_at < %(before)s
+          AND tenant_id IN (SELECT id FROM tenants)
+        """,
+        {"before": before},
+    ).rowcount
+
+
+def latest_histories(conn: Connection[Any], *, tenant_id: int) -> dict[int, SyncLogRow]:
+    """Give the last history of every instance that ever sent one, by the instance's internal id."""
+    rows = conn.execute(
+        "SELECT DISTINCT ON (instance_id) instance_id,"
+        + _SYNC_COLUMNS
+        + """
+        FROM whatsapp_sync_logs
+        WHERE tenant_id = %(tenant_id)s AND instance_id IS NOT NULL AND sync_type = 'history_import'
+        ORDER BY instance_id, id DESC
+        """,
+        {"tenant_id": tenant_id},
+    )
+    names = SyncLogRow.__struct_fields__
+    return {instance: SyncLogRow(**dict(zip(names, row, strict=True))) for instance, *row in rows}
 
 
 def update_sync(

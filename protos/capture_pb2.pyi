@@ -17,11 +17,13 @@ class LedgerState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     LEDGER_STATE_UNROUTED: _ClassVar[LedgerState]
     LEDGER_STATE_FAILED: _ClassVar[LedgerState]
     LEDGER_STATE_IGNORED: _ClassVar[LedgerState]
+    LEDGER_STATE_PENDING: _ClassVar[LedgerState]
 LEDGER_STATE_UNSPECIFIED: LedgerState
 LEDGER_STATE_PROCESSED: LedgerState
 LEDGER_STATE_UNROUTED: LedgerState
 LEDGER_STATE_FAILED: LedgerState
 LEDGER_STATE_IGNORED: LedgerState
+LEDGER_STATE_PENDING: LedgerState
 
 class IngestWebhooksRequest(_message.Message):
     __slots__ = ("webhooks",)
@@ -64,7 +66,7 @@ class CreateInstanceRequest(_message.Message):
     def __init__(self, waba_id: _Optional[str] = ..., phone_number_id: _Optional[str] = ..., display_phone_number: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("id", "waba_id", "phone_number_id", "display_phone_number", "name", "webhook_activated_at", "last_sync_at", "sync_status", "sync_error")
+    __slots__ = ("id", "waba_id", "phone_number_id", "display_phone_number", "name", "webhook_activated_at", "last_sync_at", "sync_status", "sync_error", "connection_state", "connection_reason", "connection_changed_at", "history")
     ID_FIELD_NUMBER: _ClassVar[int]
     WABA_ID_FIELD_NUMBER: _ClassVar[int]
     PHONE_NUMBER_ID_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +76,10 @@ class Instance(_message.Message):
     LAST_SYNC_AT_FIELD_NUMBER: _ClassVar[int]
     SYNC_STATUS_FIELD_NUMBER: _ClassVar[int]
     SYNC_ERROR_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_STATE_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_REASON_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_CHANGED_AT_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
     id: str
     waba_id: str
     phone_number_id: str
@@ -83,7 +89,11 @@ class Instance(_message.Message):
     last_sync_at: _timestamp_pb2.Timestamp
     sync_status: str
     sync_error: str
-    def __init__(self, id: _Optional[str] = ..., waba_id: _Optional[str] = ..., phone_number_id: _Optional[str] = ..., display_phone_number: _Optional[str] = ..., name: _Optional[str] = ..., webhook_activated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_sync_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sync_status: _Optional[str] = ..., sync_error: _Optional[str] = ...) -> None: ...
+    connection_state: str
+    connection_reason: str
+    connection_changed_at: _timestamp_pb2.Timestamp
+    history: SyncLog
+    def __init__(self, id: _Optional[str] = ..., waba_id: _Optional[str] = ..., phone_number_id: _Optional[str] = ..., display_phone_number: _Optional[str] = ..., name: _Optional[str] = ..., webhook_activated_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_sync_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sync_status: _Optional[str] = ..., sync_error: _Optional[str] = ..., connection_state: _Optional[str] = ..., connection_reason: _Optional[str] = ..., connection_changed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., history: _Optional[_Union[SyncLog, _Mapping]] = ...) -> None: ...
 
 class ListInstancesRequest(_message.Message):
     __slots__ = ()
@@ -116,7 +126,7 @@ class RunSyncRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., sync_id: _Optional[str] = ...) -> None: ...
 
 class SyncLog(_message.Message):
-    __slots__ = ("id", "lead_id", "sync_type", "status", "step", "percent", "messages_imported", "error_message", "created_at", "started_at", "completed_at")
+    __slots__ = ("id", "lead_id", "sync_type", "status", "step", "percent", "messages_imported", "error_message", "created_at", "started_at", "completed_at", "instance_id", "detail_json")
     ID_FIELD_NUMBER: _ClassVar[int]
     LEAD_ID_FIELD_NUMBER: _ClassVar[int]
     SYNC_TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +138,8 @@ class SyncLog(_message.Message):
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_AT_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_JSON_FIELD_NUMBER: _ClassVar[int]
     id: str
     lead_id: str
     sync_type: str
@@ -139,7 +151,9 @@ class SyncLog(_message.Message):
     created_at: _timestamp_pb2.Timestamp
     started_at: _timestamp_pb2.Timestamp
     completed_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., lead_id: _Optional[str] = ..., sync_type: _Optional[str] = ..., status: _Optional[str] = ..., step: _Optional[str] = ..., percent: _Optional[int] = ..., messages_imported: _Optional[int] = ..., error_message: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    instance_id: str
+    detail_json: str
+    def __init__(self, id: _Optional[str] = ..., lead_id: _Optional[str] = ..., sync_type: _Optional[str] = ..., status: _Optional[str] = ..., step: _Optional[str] = ..., percent: _Optional[int] = ..., messages_imported: _Optional[int] = ..., error_message: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., instance_id: _Optional[str] = ..., detail_json: _Optional[str] = ...) -> None: ...
 
 class ListWebhookFailuresRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
@@ -182,16 +196,20 @@ class ItemFault(_message.Message):
     def __init__(self, path: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ReplayWebhooksRequest(_message.Message):
-    __slots__ = ("states", "from_time", "to_time", "tenant")
+    __slots__ = ("states", "from_time", "to_time", "tenant", "phone_number_id", "parser_version_below")
     STATES_FIELD_NUMBER: _ClassVar[int]
     FROM_TIME_FIELD_NUMBER: _ClassVar[int]
     TO_TIME_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
+    PHONE_NUMBER_ID_FIELD_NUMBER: _ClassVar[int]
+    PARSER_VERSION_BELOW_FIELD_NUMBER: _ClassVar[int]
     states: _containers.RepeatedScalarFieldContainer[LedgerState]
     from_time: _timestamp_pb2.Timestamp
     to_time: _timestamp_pb2.Timestamp
     tenant: str
-    def __init__(self, states: _Optional[_Iterable[_Union[LedgerState, str]]] = ..., from_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., to_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ...) -> None: ...
+    phone_number_id: str
+    parser_version_below: int
+    def __init__(self, states: _Optional[_Iterable[_Union[LedgerState, str]]] = ..., from_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., to_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., phone_number_id: _Optional[str] = ..., parser_version_below: _Optional[int] = ...) -> None: ...
 
 class ReplayProgress(_message.Message):
     __slots__ = ("webhooks_total", "webhooks_done", "messages_imported", "webhooks_failed")
@@ -254,3 +272,139 @@ class ApplyLeadProfileRequest(_message.Message):
     status: str
     sources_json: str
     def __init__(self, tenant: _Optional[str] = ..., lead_id: _Optional[str] = ..., outbox_id: _Optional[str] = ..., name: _Optional[str] = ..., profile_picture_url: _Optional[str] = ..., is_verified: _Optional[bool] = ..., last_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[str] = ..., sources_json: _Optional[str] = ...) -> None: ...
+
+class GetBatchRequest(_message.Message):
+    __slots__ = ("batch_id",)
+    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    batch_id: str
+    def __init__(self, batch_id: _Optional[str] = ...) -> None: ...
+
+class Batch(_message.Message):
+    __slots__ = ("id", "received_at", "state", "attempts", "body_bytes", "parser_version", "items", "faults")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PARSER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    ITEMS_FIELD_NUMBER: _ClassVar[int]
+    FAULTS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    received_at: _timestamp_pb2.Timestamp
+    state: LedgerState
+    attempts: int
+    body_bytes: int
+    parser_version: int
+    items: _containers.RepeatedCompositeFieldContainer[BatchItem]
+    faults: _containers.RepeatedCompositeFieldContainer[ItemFault]
+    def __init__(self, id: _Optional[str] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., state: _Optional[_Union[LedgerState, str]] = ..., attempts: _Optional[int] = ..., body_bytes: _Optional[int] = ..., parser_version: _Optional[int] = ..., items: _Optional[_Iterable[_Union[BatchItem, _Mapping]]] = ..., faults: _Optional[_Iterable[_Union[ItemFault, _Mapping]]] = ...) -> None: ...
+
+class BatchItem(_message.Message):
+    __slots__ = ("path", "kind", "outcome", "message_id", "wamid", "type")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    WAMID_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    kind: str
+    outcome: str
+    message_id: str
+    wamid: str
+    type: str
+    def __init__(self, path: _Optional[str] = ..., kind: _Optional[str] = ..., outcome: _Optional[str] = ..., message_id: _Optional[str] = ..., wamid: _Optional[str] = ..., type: _Optional[str] = ...) -> None: ...
+
+class ListAccountEventsRequest(_message.Message):
+    __slots__ = ("instance_id", "page_size", "page_token")
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    instance_id: str
+    page_size: int
+    page_token: str
+    def __init__(self, instance_id: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListAccountEventsResponse(_message.Message):
+    __slots__ = ("events", "next_page_token", "total_size")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[AccountEvent]
+    next_page_token: str
+    total_size: int
+    def __init__(self, events: _Optional[_Iterable[_Union[AccountEvent, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., total_size: _Optional[int] = ...) -> None: ...
+
+class AccountEvent(_message.Message):
+    __slots__ = ("id", "field", "event", "happened_at", "value_json", "instance_id", "account_id", "batch_id")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    HAPPENED_AT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_JSON_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNT_ID_FIELD_NUMBER: _ClassVar[int]
+    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    field: str
+    event: str
+    happened_at: _timestamp_pb2.Timestamp
+    value_json: str
+    instance_id: str
+    account_id: str
+    batch_id: str
+    def __init__(self, id: _Optional[str] = ..., field: _Optional[str] = ..., event: _Optional[str] = ..., happened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., value_json: _Optional[str] = ..., instance_id: _Optional[str] = ..., account_id: _Optional[str] = ..., batch_id: _Optional[str] = ...) -> None: ...
+
+class MergeLeadsRequest(_message.Message):
+    __slots__ = ("tenant", "lead_id", "other_lead_id", "outbox_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    OTHER_LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    OUTBOX_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    lead_id: str
+    other_lead_id: str
+    outbox_id: str
+    def __init__(self, tenant: _Optional[str] = ..., lead_id: _Optional[str] = ..., other_lead_id: _Optional[str] = ..., outbox_id: _Optional[str] = ...) -> None: ...
+
+class MergeLeadsResponse(_message.Message):
+    __slots__ = ("lead_id",)
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    lead_id: str
+    def __init__(self, lead_id: _Optional[str] = ...) -> None: ...
+
+class ListLeadMergesRequest(_message.Message):
+    __slots__ = ("lead_id",)
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    lead_id: str
+    def __init__(self, lead_id: _Optional[str] = ...) -> None: ...
+
+class ListLeadMergesResponse(_message.Message):
+    __slots__ = ("merges",)
+    MERGES_FIELD_NUMBER: _ClassVar[int]
+    merges: _containers.RepeatedCompositeFieldContainer[LeadMerge]
+    def __init__(self, merges: _Optional[_Iterable[_Union[LeadMerge, _Mapping]]] = ...) -> None: ...
+
+class LeadMerge(_message.Message):
+    __slots__ = ("id", "lead_id", "merged_lead_id", "message_count", "merged_at", "undone_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    MERGED_LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    MERGED_AT_FIELD_NUMBER: _ClassVar[int]
+    UNDONE_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    lead_id: str
+    merged_lead_id: str
+    message_count: int
+    merged_at: _timestamp_pb2.Timestamp
+    undone_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., lead_id: _Optional[str] = ..., merged_lead_id: _Optional[str] = ..., message_count: _Optional[int] = ..., merged_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., undone_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class UndoLeadMergeRequest(_message.Message):
+    __slots__ = ("lead_id", "merge_id")
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    MERGE_ID_FIELD_NUMBER: _ClassVar[int]
+    lead_id: str
+    merge_id: str
+    def __init__(self, lead_id: _Optional[str] = ..., merge_id: _Optional[str] = ...) -> None: ...

@@ -74,6 +74,31 @@ class CaptureServiceStub:
                 request_serializer=protos_dot_capture__pb2.ReplayWebhooksRequest.SerializeToString,
                 response_deserializer=protos_dot_capture__pb2.ReplayProgress.FromString,
                 _registered_method=True)
+        self.GetBatch = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/GetBatch',
+                request_serializer=protos_dot_capture__pb2.GetBatchRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.Batch.FromString,
+                _registered_method=True)
+        self.ListAccountEvents = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/ListAccountEvents',
+                request_serializer=protos_dot_capture__pb2.ListAccountEventsRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.ListAccountEventsResponse.FromString,
+                _registered_method=True)
+        self.MergeLeads = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/MergeLeads',
+                request_serializer=protos_dot_capture__pb2.MergeLeadsRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.MergeLeadsResponse.FromString,
+                _registered_method=True)
+        self.ListLeadMerges = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/ListLeadMerges',
+                request_serializer=protos_dot_capture__pb2.ListLeadMergesRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.ListLeadMergesResponse.FromString,
+                _registered_method=True)
+        self.UndoLeadMerge = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/UndoLeadMerge',
+                request_serializer=protos_dot_capture__pb2.UndoLeadMergeRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.LeadMerge.FromString,
+                _registered_method=True)
         self.GetLeadProfile = channel.unary_unary(
                 '/recado.capture.v1.CaptureService/GetLeadProfile',
                 request_serializer=protos_dot_capture__pb2.GetLeadProfileRequest.SerializeToString,
@@ -154,6 +179,44 @@ class CaptureServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetBatch(self, request, context):
+        """What one webhook did. Scope: history:read or instances:admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccountEvents(self, request, context):
+        """Facts about the account of an instance (quality, templates, bans, connection ...), newest first.
+        Scope: instances:admin or history:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MergeLeads(self, request, context):
+        """Make two leads that a webhook proved to be one person one lead. Safe to call again. Called by the
+        worker. Scope: service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLeadMerges(self, request, context):
+        """What was merged into a lead, newest first. Scope: leads:write or history:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UndoLeadMerge(self, request, context):
+        """Part a lead from one that was merged into it; the two are not merged again by themselves.
+        Scope: leads:write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetLeadProfile(self, request, context):
         """What is known of a lead and through which number to ask for more. Scope: service.
         """
@@ -211,6 +274,31 @@ def add_CaptureServiceServicer_to_server(servicer, server):
                     servicer.ReplayWebhooks,
                     request_deserializer=protos_dot_capture__pb2.ReplayWebhooksRequest.FromString,
                     response_serializer=protos_dot_capture__pb2.ReplayProgress.SerializeToString,
+            ),
+            'GetBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBatch,
+                    request_deserializer=protos_dot_capture__pb2.GetBatchRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.Batch.SerializeToString,
+            ),
+            'ListAccountEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccountEvents,
+                    request_deserializer=protos_dot_capture__pb2.ListAccountEventsRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.ListAccountEventsResponse.SerializeToString,
+            ),
+            'MergeLeads': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeLeads,
+                    request_deserializer=protos_dot_capture__pb2.MergeLeadsRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.MergeLeadsResponse.SerializeToString,
+            ),
+            'ListLeadMerges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLeadMerges,
+                    request_deserializer=protos_dot_capture__pb2.ListLeadMergesRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.ListLeadMergesResponse.SerializeToString,
+            ),
+            'UndoLeadMerge': grpc.unary_unary_rpc_method_handler(
+                    servicer.UndoLeadMerge,
+                    request_deserializer=protos_dot_capture__pb2.UndoLeadMergeRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.LeadMerge.SerializeToString,
             ),
             'GetLeadProfile': grpc.unary_unary_rpc_method_handler(
                     servicer.GetLeadProfile,
@@ -439,6 +527,141 @@ class CaptureService:
             '/recado.capture.v1.CaptureService/ReplayWebhooks',
             protos_dot_capture__pb2.ReplayWebhooksRequest.SerializeToString,
             protos_dot_capture__pb2.ReplayProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/GetBatch',
+            protos_dot_capture__pb2.GetBatchRequest.SerializeToString,
+            protos_dot_capture__pb2.Batch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccountEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/ListAccountEvents',
+            protos_dot_capture__pb2.ListAccountEventsRequest.SerializeToString,
+            protos_dot_capture__pb2.ListAccountEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeLeads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/MergeLeads',
+            protos_dot_capture__pb2.MergeLeadsRequest.SerializeToString,
+            protos_dot_capture__pb2.MergeLeadsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLeadMerges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/ListLeadMerges',
+            protos_dot_capture__pb2.ListLeadMergesRequest.SerializeToString,
+            protos_dot_capture__pb2.ListLeadMergesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UndoLeadMerge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/UndoLeadMerge',
+            protos_dot_capture__pb2.UndoLeadMergeRequest.SerializeToString,
+            protos_dot_capture__pb2.LeadMerge.FromString,
             options,
             channel_credentials,
             insecure,

@@ -69,7 +69,7 @@ class ConversationSummary(_message.Message):
     def __init__(self, first_message_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_message_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., total_messages: _Optional[int] = ..., synced_up_to: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Message(_message.Message):
-    __slots__ = ("id", "wamid", "type", "body", "direction", "sent_at", "status", "sender", "content_json", "context_json", "reply_to_id", "reply_to_wamid", "errors_json", "billing_json", "timeline", "instance_id", "batch_id", "batch_received_at", "is_sync_initial", "sync_source", "pattern", "media_url")
+    __slots__ = ("id", "wamid", "type", "body", "direction", "sent_at", "status", "sender", "content_json", "context_json", "reply_to_id", "reply_to_wamid", "errors_json", "billing_json", "timeline", "instance_id", "batch_id", "batch_received_at", "is_sync_initial", "sync_source", "pattern", "media_url", "reactions", "edited_at", "revisions", "revoked_at", "pattern_rule")
     ID_FIELD_NUMBER: _ClassVar[int]
     WAMID_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -92,6 +92,11 @@ class Message(_message.Message):
     SYNC_SOURCE_FIELD_NUMBER: _ClassVar[int]
     PATTERN_FIELD_NUMBER: _ClassVar[int]
     MEDIA_URL_FIELD_NUMBER: _ClassVar[int]
+    REACTIONS_FIELD_NUMBER: _ClassVar[int]
+    EDITED_AT_FIELD_NUMBER: _ClassVar[int]
+    REVISIONS_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_AT_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_RULE_FIELD_NUMBER: _ClassVar[int]
     id: str
     wamid: str
     type: str
@@ -114,7 +119,36 @@ class Message(_message.Message):
     sync_source: str
     pattern: str
     media_url: str
-    def __init__(self, id: _Optional[str] = ..., wamid: _Optional[str] = ..., type: _Optional[str] = ..., body: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., sent_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[str] = ..., sender: _Optional[_Union[Party, _Mapping]] = ..., content_json: _Optional[str] = ..., context_json: _Optional[str] = ..., reply_to_id: _Optional[str] = ..., reply_to_wamid: _Optional[str] = ..., errors_json: _Optional[str] = ..., billing_json: _Optional[str] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., instance_id: _Optional[str] = ..., batch_id: _Optional[str] = ..., batch_received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_sync_initial: _Optional[bool] = ..., sync_source: _Optional[str] = ..., pattern: _Optional[str] = ..., media_url: _Optional[str] = ...) -> None: ...
+    reactions: _containers.RepeatedCompositeFieldContainer[Reaction]
+    edited_at: _timestamp_pb2.Timestamp
+    revisions: _containers.RepeatedCompositeFieldContainer[Revision]
+    revoked_at: _timestamp_pb2.Timestamp
+    pattern_rule: str
+    def __init__(self, id: _Optional[str] = ..., wamid: _Optional[str] = ..., type: _Optional[str] = ..., body: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., sent_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[str] = ..., sender: _Optional[_Union[Party, _Mapping]] = ..., content_json: _Optional[str] = ..., context_json: _Optional[str] = ..., reply_to_id: _Optional[str] = ..., reply_to_wamid: _Optional[str] = ..., errors_json: _Optional[str] = ..., billing_json: _Optional[str] = ..., timeline: _Optional[_Union[Timeline, _Mapping]] = ..., instance_id: _Optional[str] = ..., batch_id: _Optional[str] = ..., batch_received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., is_sync_initial: _Optional[bool] = ..., sync_source: _Optional[str] = ..., pattern: _Optional[str] = ..., media_url: _Optional[str] = ..., reactions: _Optional[_Iterable[_Union[Reaction, _Mapping]]] = ..., edited_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revisions: _Optional[_Iterable[_Union[Revision, _Mapping]]] = ..., revoked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., pattern_rule: _Optional[str] = ...) -> None: ...
+
+class Reaction(_message.Message):
+    __slots__ = ("emoji", "reacted_at", "sender", "wamid")
+    EMOJI_FIELD_NUMBER: _ClassVar[int]
+    REACTED_AT_FIELD_NUMBER: _ClassVar[int]
+    SENDER_FIELD_NUMBER: _ClassVar[int]
+    WAMID_FIELD_NUMBER: _ClassVar[int]
+    emoji: str
+    reacted_at: _timestamp_pb2.Timestamp
+    sender: Party
+    wamid: str
+    def __init__(self, emoji: _Optional[str] = ..., reacted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sender: _Optional[_Union[Party, _Mapping]] = ..., wamid: _Optional[str] = ...) -> None: ...
+
+class Revision(_message.Message):
+    __slots__ = ("body", "content_json", "said_at", "wamid")
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_JSON_FIELD_NUMBER: _ClassVar[int]
+    SAID_AT_FIELD_NUMBER: _ClassVar[int]
+    WAMID_FIELD_NUMBER: _ClassVar[int]
+    body: str
+    content_json: str
+    said_at: _timestamp_pb2.Timestamp
+    wamid: str
+    def __init__(self, body: _Optional[str] = ..., content_json: _Optional[str] = ..., said_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., wamid: _Optional[str] = ...) -> None: ...
 
 class Timeline(_message.Message):
     __slots__ = ("sent_at", "delivered_at", "read_at", "played_at", "failed_at")

@@ -70,7 +70,7 @@ class HistoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetLead(self, request, context):
-        """One lead. Scope: history:read.
+        """One lead; a lead that became part of another answers with that one. Scope: history:read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

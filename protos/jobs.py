@@ -21,5 +21,11 @@ ENRICH_LEAD: Final = Job(
     "enrich_lead", queue="enrichment", arguments=("tenant", "lead_id", "outbox_id"), timeout_s=60
 )
 RUN_SYNC: Final = Job("run_sync", queue="recovery", arguments=("tenant", "sync_id"), timeout_s=3600)
-JOBS: Final = {job.name: job for job in (ENRICH_LEAD, RUN_SYNC)}
+MERGE_LEADS: Final = Job(
+    "merge_leads",
+    queue="recovery",
+    arguments=("tenant", "lead_id", "other_lead_id", "outbox_id"),
+    timeout_s=300,
+)
+JOBS: Final = {job.name: job for job in (ENRICH_LEAD, RUN_SYNC, MERGE_LEADS)}
 QUEUES: Final = ("recovery", "enrichment")

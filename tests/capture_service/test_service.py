@@ -114,7 +114,7 @@ def test_each_webhook_gets_its_verdict_in_order(call: Call, register: Callable[.
         wire.messages(wire.text("w1")),
         b"garbage",
         wire.webhook(wire.entry(wire.change(number_id="999", messages=[wire.text("w2")]))),
-        wire.webhook(wire.entry(wire.change("flows"))),
+        wire.webhook(wire.entry()),
     ]
 
     answer = call("IngestWebhooks", pb.IngestWebhooksRequest(webhooks=[pb.Webhook(body=b) for b in bodies]))

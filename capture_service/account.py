@@ -1,0 +1,118 @@
+"""What facts about the account mean for its numbers: connected or not, and how far a history has come."""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, cast
+
+import msgspec
+
+from capture_service import fold
+from capture_service.events import Chunk
+
+# Source: Meta, "account_update webhook reference". Each event leaves the account in one state.
+_STATES: Final[Mapping[str, str]] = {
+    "ACCOUNT_OFFBOARDED": "offboarded",
+    "ACCOUNT_RECONNECTED": "connected",
+    "ACCOUNT_DELETED": "deleted",
+    "PARTNER_REMOVED": "disconnected",
+    "PARTNER_ADDED": "connected",
+    "PARTNER_APP_UNINSTALLED": "disconnected",
+    "PARTNER_APP_INSTALLED": "connected",
+}
+_BAN_STATES: Final[Mapping[str, str]] = {"DISABLE": "disabled", "REINSTATE": "connected"}
+# Phases: day 0 to 1, 1 to 90, 90 to 180. Source: Meta, "history webhook reference". Each phase counts to
+# 100 by itself (field report of an onboarding, 2026-09-12), and the last one ends the history.
+_LAST_PHASE: Final = 2
+
+
+class Connection(NamedTuple):
+    state: str
+    reason: str | None
+
+
+def connection(event: str, told: str) -> Connection | None:
+    """Say what an account_update does to the connection; None when nothing."""
+    value = msgspec.json.decode(told, type=dict[str, Any])
+    if event == "DISABLED_UPDATE":
+        ban = _text(value.get("ban_info"), "waba_ban_state")
+        return Connection(_BAN_STATES[ban], ban) if ban in _BAN_STATES else None
+    state = _STATES.get(event)
+    if state is None:
+        return None
+    return Connection(state, _text(value.get("disconnection_info"), "reason") or event)
+
+
+def number_of(told: str) -> str | None:
+    """Give the digits of the one number that a fact is about; None when it is about the whole account."""
+    value = msgspec.json.decode(told, type=dict[str, Any])
+    for key in ("display_phone_number", "phone_number"):
+        found = value.get(key)
+        if isinstance(found, str | int) and not isinstance(found, bool):
+            return "".join(character for character in str(found) if character in "0123456789") or None
+    return None
+
+
+def _text(holder: Any, key: str) -> str | None:
+    found = cast("dict[str, Any]", holder).get(key) if isinstance(holder, dict) else None
+    if isinstance(found, list) and found:
+        found = cast("list[Any]", found)[0]
+    return found if isinstance(found, str) else None
+
+
+class Phase(msgspec.Struct):
+    progress: int = 0
+    chunks: list[int] = []
+
+
+class History(msgspec.Struct):
+    """How far the history of an instance has come. Joining chunks in any order gives the same."""
+
+    phases: dict[str, Phase] = {}
+    declined: msgspec.Raw | None = None
+
+    def add(self, chunk: Chunk) -> None:
+        if chunk.declined:
+            self.declined = msgspec.Raw(chunk.declined.encode())
+        if chunk.phase is None:
+            return
+        phase = self.phases.setdefault(str(chunk.phase), Phase())
+        phase.progress = max(phase.progress, chunk.progress or 0)
+        if chunk.chunk_order is not None:
+            phase.chunks = sorted({*phase.chunks, chunk.chunk_order})
+
+    @property
+    def is_complete(self) -> bool:
+        last = self.phases.get(str(_LAST_PHASE))
+        return last is not None and last.progress >= 100
+
+    @property
+    def percent(self) -> int:
+        """0 to 100; 100 only when complete."""
+        if self.is_complete:
+            return 100
+        counted = [(int(number), phase.progress) for number, phase in self.phases.items()]
+        phase, progress = max(counted, default=(0, 0))
+        return max(0, min(99, (100 * phase + progress) // (_LAST_PHASE + 1)))
+
+    def document(self) -> str:
+        return fold.document(self)
+
+
+class HistoryState(NamedTuple):
+    status: str
+    percent: int
+    error: str | None
+
+
+def history_state(history: History) -> HistoryState:
+    """Give the state of the sync log of a history."""
+    if history.is_complete:
+        return HistoryState("completed", 100, None)
+    if history.declined and not history.phases:
+        errors = msgspec.json.decode(history.declined, type=list[dict[str, Any]])
+        told = next((text for error in errors if (text := _text(error, "title"))), "declined by the business")
+        return HistoryState("failed", 0, told)
+    return HistoryState("in_progress", history.percent, None)
+
+
+def read_history(detail: str | None) -> History:
+    return msgspec.json.decode(detail, type=History) if detail else History()

@@ -1,0 +1,166 @@
+"""Two leads that turn out to be one person become one, and can be parted again.
+
+The proof is a webhook that names identifiers of both in one item. The older lead survives; everything
+of the other becomes its own, and `lead_merges` remembers what moved.
+"""
+
+import uuid
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from capture_service import fold, store
+from capture_service.ids import uuid7
+from plumbing import errors, postgres
+
+_TIMEOUT_S: Final = 60.0
+
+
+def merge(
+    pool: postgres.Pool,
+    *,
+    tenant: str,
+    leads: tuple[uuid.UUID, uuid.UUID],
+    outbox_id: uuid.UUID | None,
+    now: datetime,
+) -> uuid.UUID:
+    """Make two leads one and give the id of the one that stays; safe to run again.
+
+    Raises NotFound when the tenant has no such leads.
+    """
+
+    def work(conn: postgres.Transaction) -> uuid.UUID:
+        tenant_id = _tenant(conn, tenant)
+        if outbox_id:
+            store.delete_outbox_row(conn, tenant_id=tenant_id, id=outbox_id)
+        pair = _survivors(conn, tenant_id, leads)
+        if len(pair) == 1 or store.were_parted(
+            conn, tenant_id=tenant_id, first=pair[0].id, second=pair[1].id
+        ):
+            return pair[0].id
+        survivor, merged = pair
+        messages = store.move_messages(conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id)
+        identifiers = store.move_identifiers(
+            conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id
+        )
+        store.move_rest(conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id, at=now)
+        store.set_merged_into(conn, tenant_id=tenant_id, lead_id=merged.id, survivor_id=survivor.id)
+        ticket = store.find_open_ticket(conn, tenant_id=tenant_id, lead_id=survivor.id)
+        store.show_lead_as(conn, tenant_id=tenant_id, lead=_joined(survivor, merged, ticket))
+        store.recount_lead(conn, tenant_id=tenant_id, lead_id=survivor.id)
+        store.insert_lead_merge(
+            conn,
+            tenant_id=tenant_id,
+            merge=store.LeadMergeRow(
+                id=uuid7(now),
+                survivor_id=survivor.id,
+                merged_id=merged.id,
+                identifiers=fold.document(identifiers),
+                message_ids=messages,
+                survivor_before=fold.document(survivor),
+                merged_at=now,
+                undone_at=None,
+            ),
+        )
+        return survivor.id
+
+    return postgres.run_transaction(pool, work, timeout_s=_TIMEOUT_S)
+
+
+def undo(
+    pool: postgres.Pool, *, tenant: str, survivor_id: uuid.UUID, merge_id: uuid.UUID, now: datetime
+) -> uuid.UUID:
+    """Part two leads again and give the id of the one that has come back.
+
+    What came since the merge stays with the survivor unless the other's identifiers name it. The two
+    are not merged again by themselves. A merge undone before is left as it is. Raises NotFound.
+    """
+
+    def work(conn: postgres.Transaction) -> uuid.UUID:
+        tenant_id = _tenant(conn, tenant)
+        merges = store.list_lead_merges(conn, tenant_id=tenant_id, survivor_id=survivor_id)
+        merge = next((row for row in merges if row.id == merge_id), None)
+        if merge is None:
+            raise errors.NotFound("no such merge")
+        if merge.undone_at:
+            return merge.merged_id
+        store.lock_leads(conn, tenant_id=tenant_id, ids=[survivor_id, merge.merged_id])
+        back = merge.merged_id
+        store.set_merged_into(conn, tenant_id=tenant_id, lead_id=back, survivor_id=None)
+        store.move_messages(
+            conn, tenant_id=tenant_id, from_lead=survivor_id, to_lead=back, only=merge.message_ids
+        )
+        identifiers = msgspec.json.decode(merge.identifiers, type=list[tuple[str, str]])
+        store.move_identifiers(
+            conn, tenant_id=tenant_id, from_lead=survivor_id, to_lead=back, only=identifiers
+        )
+        before = msgspec.json.decode(merge.survivor_before, type=store.LeadRow)
+        ticket = store.find_open_ticket(conn, tenant_id=tenant_id, lead_id=survivor_id)
+        store.show_lead_as(
+            conn, tenant_id=tenant_id, lead=msgspec.structs.replace(before, open_ticket_id=ticket)
+        )
+        for lead_id in (survivor_id, back):
+            store.open_missing_conversations(
+                conn,
+                tenant_id=tenant_id,
+                lead_id=lead_id,
+                ids={
+                    instance: uuid7(now)
+                    for instance in store.instances_of_messages(conn, tenant_id=tenant_id, lead_id=lead_id)
+                },
+            )
+            store.recount_lead(conn, tenant_id=tenant_id, lead_id=lead_id)
+            store.delete_empty_conversations(conn, tenant_id=tenant_id, lead_id=lead_id)
+        store.mark_merge_undone(conn, tenant_id=tenant_id, id=merge_id, at=now)
+        return back
+
+    return postgres.run_transaction(pool, work, timeout_s=_TIMEOUT_S)
+
+
+def _tenant(conn: postgres.Transaction, name: str) -> int:
+    tenant_id = store.find_tenant(conn, name)
+    if tenant_id is None:
+        raise errors.NotFound("no such tenant")
+    return tenant_id
+
+
+def _survivors(
+    conn: postgres.Transaction, tenant_id: int, leads: Collection[uuid.UUID]
+) -> list[store.LeadRow]:
+    """Lock what the leads have become by now, the oldest first: one or two rows."""
+    while True:
+        rows = store.lock_leads(conn, tenant_id=tenant_id, ids=leads)
+        if len(rows) != len(set(leads)):
+            raise errors.NotFound("no such lead")
+        became = {row.merged_into or row.id for row in rows}
+        if became == {row.id for row in rows}:
+            return rows
+        leads = became
+
+
+def _joined(survivor: store.LeadRow, merged: store.LeadRow, ticket: uuid.UUID | None) -> store.LeadRow:
+    """Show the survivor by what was said last of either."""
+    shown = store.LeadChange(tenant_id=0, id=survivor.id)
+    for row in (survivor, merged):
+        shown.say("profile_name", row.profile_name, row.profile_name_at)
+        shown.say("saved_name", row.saved_name, row.saved_name_at)
+        shown.say("username", row.username, row.username_at)
+        shown.say("wa_id", row.wa_id, row.wa_id_at)
+        shown.say("user_id", row.user_id, row.user_id_at)
+    return store.LeadRow(
+        id=survivor.id,
+        profile_name=shown.profile_name,
+        profile_name_at=shown.profile_name_at,
+        saved_name=shown.saved_name,
+        saved_name_at=shown.saved_name_at,
+        username=shown.username,
+        username_at=shown.username_at,
+        wa_id=shown.wa_id,
+        wa_id_at=shown.wa_id_at,
+        user_id=shown.user_id,
+        user_id_at=shown.user_id_at,
+        open_ticket_id=ticket,
+        merged_into=None,
+    )

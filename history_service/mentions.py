@@ -1,0 +1,60 @@
+"""The view of what other messages said of one: its reactions, its edits, its revoke, the events of a call.
+
+The capture service keeps them as sets (`whatsapp_messages.mentions`), so that their order of arrival
+does not matter; which of them is shown is decided here, by the time at which each was said.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+
+class Reaction(msgspec.Struct, frozen=True):
+    at: int
+    wamid: str
+    by: str
+    """`contact`, `business`, or who of a group."""
+    emoji: str | None = None
+
+
+class Edit(msgspec.Struct, frozen=True):
+    at: int
+    wamid: str
+    type: str = "unknown"
+    body: str | None = None
+    content: dict[str, Any] = {}
+
+
+class Revoke(msgspec.Struct, frozen=True):
+    at: int
+    wamid: str
+
+
+class Mentions(msgspec.Struct, frozen=True):
+    reactions: list[Reaction] = []
+    edits: list[Edit] = []
+    revokes: list[Revoke] = []
+    calls: list[dict[str, Any]] = []
+
+
+NONE: Final = Mentions()
+read: Final = msgspec.json.Decoder(Mentions).decode
+
+
+def standing_reactions(reactions: list[Reaction]) -> list[Reaction]:
+    """Give the last reaction of each person unless it is taken back, oldest first."""
+    last: dict[str, Reaction] = {}
+    for reaction in sorted(reactions, key=lambda found: (found.at, found.wamid, found.emoji or "")):
+        last[reaction.by] = reaction
+    standing = [reaction for reaction in last.values() if reaction.emoji]
+    return sorted(standing, key=lambda found: (found.at, found.wamid))
+
+
+def in_order(edits: list[Edit]) -> list[Edit]:
+    """Give the edits, the newest last; one that came by several routes is one."""
+    by_wamid = {edit.wamid: edit for edit in sorted(edits, key=lambda found: (found.at, found.body or ""))}
+    return sorted(by_wamid.values(), key=lambda found: (found.at, found.wamid))
+
+
+def first_revoke(revokes: list[Revoke]) -> Revoke | None:
+    return min(revokes, key=lambda found: (found.at, found.wamid), default=None)
