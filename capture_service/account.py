@@ -67,11 +67,12 @@ class History(msgspec.Struct):
     """How far the history of an instance has come. Joining chunks in any order gives the same."""
 
     phases: dict[str, Phase] = {}
-    declined: msgspec.Raw | None = None
+    declined: list[dict[str, Any]] | None = None
+    """Meta's errors, when the business shares no history."""
 
     def add(self, chunk: Chunk) -> None:
         if chunk.declined:
-            self.declined = msgspec.Raw(chunk.declined.encode())
+            self.declined = msgspec.json.decode(chunk.declined, type=list[dict[str, Any]])
         if chunk.phase is None:
             return
         phase = self.phases.setdefault(str(chunk.phase), Phase())
@@ -108,8 +109,10 @@ def history_state(history: History) -> HistoryState:
     if history.is_complete:
         return HistoryState("completed", 100, None)
     if history.declined and not history.phases:
-        errors = msgspec.json.decode(history.declined, type=list[dict[str, Any]])
-        told = next((text for error in errors if (text := _text(error, "title"))), "declined by the business")
+        told = next(
+            (text for error in history.declined if (text := _text(error, "title"))),
+            "declined by the business",
+        )
         return HistoryState("failed", 0, told)
     return HistoryState("in_progress", history.percent, None)
 

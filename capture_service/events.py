@@ -503,10 +503,7 @@ def _told(
     """Yield the message, and what it does to the message that it is about."""
     target = _target(item, wire, path) if wire.type in kinds.ACTS else None
     kind = wire.type or "unknown"
-    told: Object = {key: item[key] for key in item.keys() - _ENVELOPE_KEYS}
-    text = told.get("text")
-    if kind == "text" and isinstance(text, dict) and len(text) <= 1:  # pyright: ignore[reportUnknownArgumentType]
-        del told["text"]  # the body says it all
+    told = _content(kind, item)
     message = fold.Message(
         tenant_id=number.tenant_id,
         instance_id=number.instance.id,
@@ -519,7 +516,7 @@ def _told(
         body=wire.text.body if kind == "text" and wire.text else kinds.line(kind, item),
         content=fold.document(told) if told else None,
         context=fold.document(item["context"]) if wire.context else None,
-        content_rank=fold.ACT_RANK if target else fold.content_rank(said.source, kind),
+        content_rank=fold.HOLLOW_RANK if target else fold.content_rank(said.source, kind),
         direction=said.direction,
         sender=said.sender,
         party_rank=fold.PARTY_RANKS[said.source],
@@ -530,6 +527,15 @@ def _told(
     yield Event(person, message, path, opens_conversation=not is_unrendered)
     if target is not None:
         yield _mention(number, person, item, wire, sent_at, said, target, path)
+
+
+def _content(kind: str, item: Object) -> Object:
+    """Give what a message says beyond the fields of the fold; of a plain text the body says it all."""
+    told: Object = {key: item[key] for key in item.keys() - _ENVELOPE_KEYS}
+    text = told.get("text")
+    if kind == "text" and isinstance(text, dict) and len(cast("Object", text)) <= 1:
+        del told["text"]
+    return told
 
 
 def _target(item: Object, wire: payload.Message, path: str) -> payload.Target | None:
@@ -563,8 +569,7 @@ def _mention(
             edited = target.message or {}
             kind = edited.get("type")
             kind = kind if isinstance(kind, str) else "unknown"
-            told = {key: edited[key] for key in edited.keys() - {"type", "context"}}
-            act |= {"type": kind, "body": kinds.line(kind, edited), "content": told}
+            act |= {"type": kind, "body": kinds.line(kind, edited), "content": _content(kind, edited)}
             mentions = {"edits": [act]}
         case _:
             mentions = {"revokes": [act]}

@@ -16,6 +16,8 @@ from typing import Any, Final, cast
 
 import msgspec
 
+from capture_service import kinds
+
 # Bits of `Message.sources`: the routes by which a message came.
 STATUS: Final = 1
 HISTORY: Final = 2
@@ -43,9 +45,8 @@ CONTENT_RANKS: Final[Mapping[int, int]] = {
     WEBHOOK: 7,
 }
 HOLLOW_RANK: Final = 1
-# A message about another one: whoever says so is right, and it is shown on its target.
-ACT_RANK: Final = 9
-# A placeholder or an error that the real content may still replace: media_placeholder and its fill
+# What the real content may still replace: a message about another one (kinds.ACTS), should another
+# route call it a message after all; a placeholder or an error, as media_placeholder and its fill
 # (Meta, "history webhook"), error 131060 "message unavailable", which may resolve within seconds.
 HOLLOW_TYPES: Final = frozenset({"media_placeholder", "errors", "unsupported", "unknown"})
 
@@ -108,6 +109,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     content_rank: int = 0
     direction: int = OUTBOUND
     lead_id: uuid.UUID | None = None
+    """In whose conversation it is shown."""
+    act_lead_id: uuid.UUID | None = None
+    """Whose act it is, in place of `lead_id`: an act is shown on the message that it is about."""
     sender: str | None = None
     party_rank: int = NOBODY_RANK
     status: int = PENDING
@@ -123,9 +127,19 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     status_failed_at: datetime | None = None
 
 
+def placed(is_act: bool, lead_id: uuid.UUID | None) -> dict[str, uuid.UUID | None]:
+    """Give the fields that say whose a message is."""
+    return {"lead_id": None, "act_lead_id": lead_id} if is_act else {"lead_id": lead_id, "act_lead_id": None}
+
+
 def content_rank(source: int, message_type: str) -> int:
     """Say how far `source` is believed about the content of a message it calls `message_type`."""
     return HOLLOW_RANK if message_type in HOLLOW_TYPES else CONTENT_RANKS[source]
+
+
+def is_act(message: Message) -> bool:
+    """Tell whether this is shown on another message and in no conversation."""
+    return message.content_rank == HOLLOW_RANK and message.type in kinds.ACTS
 
 
 def merge(first: Message, second: Message) -> Message:
@@ -150,9 +164,8 @@ def merge(first: Message, second: Message) -> Message:
         context=told.context,
         content_rank=told.content_rank,
         direction=party.direction,
-        # An act is in nobody's conversation, once it is known to be one.
-        lead_id=None if told.content_rank == ACT_RANK else party.lead_id,
-        sender=None if told.content_rank == ACT_RANK else party.sender,
+        **placed(is_act(told), party.lead_id or party.act_lead_id),
+        sender=party.sender,
         party_rank=party.party_rank,
         status=max(first.status, second.status),
         errors=_joined(first.errors, second.errors),
@@ -199,7 +212,7 @@ def _content_order(message: Message) -> tuple[int, float, str, str, str, str]:
 
 
 def _party_order(message: Message) -> tuple[int, int, int, str]:
-    lead = message.lead_id
+    lead = message.lead_id or message.act_lead_id
     return (message.party_rank, message.direction, lead.int if lead else 0, message.sender or "")
 
 

@@ -27,6 +27,15 @@ log = logging.getLogger(__name__)
 # number goes unnoticed. That a number is not registered is never remembered.
 _ROUTE_CACHE_S: Final = 60.0
 
+# A larger webhook is answered once it is kept, and applied by a job: a history of thousands of messages
+# would hold up the live ones that came with it.
+DEFERRED_BYTES: Final = 256 * 1024
+# Items of such a webhook that one transaction applies.
+_SLICE_ITEMS: Final = 250
+_SLICE_TIMEOUT_S: Final = 30.0
+# Between two of them, so that live webhooks are served first.
+_PAUSE_S: Final = 0.002
+
 # A history of which nothing has come for so long is over; what comes later is that of a reconnection.
 HISTORY_IDLE: Final = timedelta(hours=6)
 
@@ -42,6 +51,11 @@ class Webhook(msgspec.Struct, frozen=True):
     kept_by: int | None = None
     """The tenant whose ledger row it is already; None when it has just come."""
 
+    @property
+    def is_deferred(self) -> bool:
+        """It is only kept for now; once it is its tenant's, a job applies it."""
+        return len(self.body) >= DEFERRED_BYTES and self.kept_by in (None, store.NO_TENANT)
+
 
 class Outcome(msgspec.Struct):
     """What applying webhooks did."""
@@ -56,7 +70,9 @@ class Outcome(msgspec.Struct):
 _Told: TypeAlias = Event | Sighting | Notice | Chunk
 
 
-class _Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True):
+    """One `change` of a webhook, and what is needed to say whose it is."""
+
     entry_time: object
     field: str
     value: payload.Object
@@ -70,11 +86,11 @@ class _Change(msgspec.Struct, frozen=True):
         return next(((key, known[key]) for key in self.routes if key in known), None)
 
 
-class _Read(msgspec.Struct, frozen=True):
+class Read(msgspec.Struct, frozen=True):
     """A webhook as far as it can be read without knowing whose it is."""
 
     webhook: Webhook
-    changes: list[_Change]
+    changes: list[Change]
     faults: list[Fault]
 
 
@@ -82,14 +98,17 @@ class _Part(msgspec.Struct):
     """What of a webhook belongs to one tenant: one ledger row."""
 
     tenant_id: int
-    changes: list[_Change] = []
+    changes: list[Change] = []
     faults: list[Fault] = []
     awaits: set[str] = set()
     events_count: int = 0
+    is_deferred: bool = False
 
     def state(self) -> str:
         if self.awaits:
             return "unrouted"
+        if self.is_deferred:
+            return "pending"
         if self.faults:
             return "failed"
         return "processed" if self.events_count else "ignored"
@@ -150,7 +169,7 @@ class Ingest:
         self._told(outcome)
         return kept, outcome
 
-    def _apply_isolating(self, reads: Sequence[_Read], outcome: Outcome, deadline: float) -> None:
+    def _apply_isolating(self, reads: Sequence[Read], outcome: Outcome, deadline: float) -> None:
         """Apply in one transaction; what makes it fail is sought by halving and kept as failed."""
 
         def together(conn: postgres.Transaction) -> Outcome:
@@ -199,7 +218,7 @@ class Ingest:
             self._on_outbox()
 
     def _apply_item_by_item(
-        self, conn: postgres.Transaction, webhook: _Read, outcome: Outcome, *, route_flag: int = 0
+        self, conn: postgres.Transaction, webhook: Read, outcome: Outcome, *, route_flag: int = 0
     ) -> None:
         """Apply a webhook of which some item is poison: each item is tried alone, the bad ones noted."""
         refused: dict[str, str] = {}
@@ -224,7 +243,7 @@ class Ingest:
     def _apply(
         self,
         conn: postgres.Transaction,
-        reads: Sequence[_Read],
+        reads: Sequence[Read],
         outcome: Outcome,
         *,
         route_flag: int = 0,
@@ -238,6 +257,9 @@ class Ingest:
         new_rows: list[store.LedgerRow] = []
         for webhook in reads:
             parts = _parts(webhook, routes)
+            if webhook.webhook.is_deferred:
+                new_rows += self._defer(conn, webhook, parts, outcome)
+                continue
             events_of: dict[int, list[_Told]] = {
                 part.tenant_id: _events(webhook, part, routes) for part in parts
             }
@@ -269,6 +291,101 @@ class Ingest:
             except Exception as error:
                 log.exception("batch_not_applied")
                 raise _Poison from error
+
+    def _defer(
+        self, conn: postgres.Transaction, webhook: Read, parts: Sequence[_Part], outcome: Outcome
+    ) -> list[store.LedgerRow]:
+        """Keep a large webhook and ask for the job that applies it; give the ledger rows to insert."""
+        owned = [part for part in parts if part.tenant_id != store.NO_TENANT]
+        for part in owned:
+            part.is_deferred = not part.awaits
+        rows = _keep(conn, webhook, parts)
+        names = store.tenant_names(conn, {part.tenant_id for part in owned})
+        batch_id = str(webhook.webhook.id)
+        store.insert_outbox_rows(
+            conn,
+            [
+                store.OutboxRow(
+                    part.tenant_id,
+                    webhook.webhook.id,
+                    jobs.APPLY_WEBHOOK.name,
+                    {"tenant": names[part.tenant_id], "batch_id": batch_id},
+                )
+                for part in owned
+            ],
+        )
+        outcome.has_outbox_rows |= bool(owned)
+        outcome.states[webhook.webhook.id] = parts[0].state()
+        return rows
+
+    def apply_pending(
+        self, row: store.BatchRow, *, on_slice: Callable[[postgres.Transaction], None]
+    ) -> Outcome:
+        """Apply a webhook that was only kept, slice by slice; safe to run again, or twice at once.
+
+        `on_slice` runs in the transaction of every slice, and of the end.
+        """
+        webhook = read(Webhook(row.id, row.received_at, row.opened(), row.tenant_id))
+        keys = {key for change in webhook.changes for key in change.routes}
+        routes = postgres.run_read(
+            self._pool, lambda conn: self._routes.find(conn, keys), timeout_s=_SLICE_TIMEOUT_S
+        )
+        part = next(part for part in _parts(webhook, routes) if part.tenant_id == row.tenant_id)
+        told = _events(webhook, part, routes)
+        # How far the history has come is noted with every slice, which counts its new messages there.
+        chunks = [item for item in told if isinstance(item, Chunk)]
+        others = [item for item in told if not isinstance(item, Chunk)]
+        outcome = Outcome()
+        for start in range(0, max(len(others), 1), _SLICE_ITEMS):
+            items: list[_Told] = [*others[start : start + _SLICE_ITEMS], *chunks]
+
+            def work(conn: postgres.Transaction, items: list[_Told] = items) -> tuple[Outcome, list[Fault]]:
+                attempt = Outcome()
+                faults = self._write_what_can_be(conn, items, attempt)
+                on_slice(conn)
+                return attempt, faults
+
+            done, faults = postgres.run_transaction(self._pool, work, timeout_s=_SLICE_TIMEOUT_S)
+            part.faults += faults
+            outcome.inserted += done.inserted
+            self._told(done)
+            time.sleep(_PAUSE_S)
+
+        def end(conn: postgres.Transaction) -> None:
+            _keep(conn, webhook, [part])
+            on_slice(conn)
+
+        postgres.run_transaction(self._pool, end, timeout_s=_SLICE_TIMEOUT_S)
+        outcome.states[row.id] = part.state()
+        return outcome
+
+    def _write_what_can_be(
+        self, conn: postgres.Transaction, items: Sequence[_Told], outcome: Outcome
+    ) -> list[Fault]:
+        """Write all items, or each alone when something among them is poison; give what was refused."""
+        try:
+            with conn.transaction():
+                self._write(conn, items, outcome, route_flag=0)
+                return []
+        except postgres.Retry:
+            raise
+        except Exception as error:
+            if isinstance(error, postgres.Error) and not postgres.blames_the_data(error):
+                raise
+            log.exception("slice_not_applied")
+        outcome.inserted = []
+        refused: list[Fault] = []
+        for item in items:
+            try:
+                with conn.transaction():
+                    self._write(conn, [item], outcome, route_flag=0)
+            except postgres.Retry:
+                raise
+            except Exception as error:
+                if isinstance(error, postgres.Error) and not postgres.blames_the_data(error):
+                    raise
+                refused.append(Fault(item.path, f"not applied: {type(error).__name__}"))
+        return refused
 
     def _write(
         self, conn: postgres.Transaction, found: Sequence[_Told], outcome: Outcome, *, route_flag: int
@@ -335,21 +452,21 @@ class _RouteCache:
 # Reading
 
 
-def read(webhook: Webhook) -> _Read:
+def read(webhook: Webhook) -> Read:
     """Take a webhook apart into its changes. Whatever is wrong with it is noted, never raised."""
-    changes: list[_Change] = []
+    changes: list[Change] = []
     faults: list[Fault] = []
     try:
         envelope = payload.decode(webhook.body)
         if "entry" not in envelope and ("metadata" in envelope or "value" in envelope):
             # A value or a change without its envelope, as Meta prints a declined history.
             change = envelope if "value" in envelope else {"value": envelope}
-            return _Read(webhook, [_change({}, change, "", 0, 0)], [])
+            return Read(webhook, [_change({}, change, "", 0, 0)], [])
         if "entry" not in envelope:
             raise payload.Malformed("entry", "missing")
         entries = payload.as_array(envelope["entry"], "entry")
     except payload.Malformed as error:
-        return _Read(webhook, [], [Fault(error.path, error.reason)])
+        return Read(webhook, [], [Fault(error.path, error.reason)])
     for entry_index, entry in enumerate(entries):
         path = f"entry[{entry_index}]"
         try:
@@ -362,17 +479,17 @@ def read(webhook: Webhook) -> _Read:
                     faults.append(Fault(error.path, error.reason))
         except payload.Malformed as error:
             faults.append(Fault(error.path, error.reason))
-    return _Read(webhook, changes, faults)
+    return Read(webhook, changes, faults)
 
 
-def _change(entry: payload.Object, raw: object, path: str, entry_index: int, change_index: int) -> _Change:
+def _change(entry: payload.Object, raw: object, path: str, entry_index: int, change_index: int) -> Change:
     change = payload.as_object(raw, path)
     at = f"{path}.value".lstrip(".")
     if "value" not in change:
         raise payload.Malformed(at, "missing")
     value = payload.as_object(change["value"], at)
     field = change.get("field")
-    return _Change(
+    return Change(
         entry.get("time"),
         field if isinstance(field, str) else "",
         value,
@@ -399,7 +516,7 @@ def _addresses(entry: payload.Object, value: payload.Object) -> list[tuple[str, 
     return [("waba", entry.get("id")), *([("waba", named)] if named is not None else [])]
 
 
-def _parts(webhook: _Read, routes: Mapping[store.RouteKey, store.Route]) -> list[_Part]:
+def _parts(webhook: Read, routes: Mapping[store.RouteKey, store.Route]) -> list[_Part]:
     """Divide the changes among the tenants they belong to; at least one part, the first takes the faults."""
     parts: dict[int, _Part] = {}
     for change in webhook.changes:
@@ -418,21 +535,26 @@ def _parts(webhook: _Read, routes: Mapping[store.RouteKey, store.Route]) -> list
     return found
 
 
-def _events(webhook: _Read, part: _Part, routes: Mapping[store.RouteKey, store.Route]) -> list[_Told]:
+def batch_of(
+    webhook: Webhook, change: Change, routes: Mapping[store.RouteKey, store.Route]
+) -> events.Batch | None:
+    """Say as whose webhook a change is read; None while that is not known."""
+    found = change.route(routes)
+    if found is None:
+        return None
+    (_, external_id), route = found
+    account_id = route.instance.waba_id if route.instance else external_id
+    return events.Batch(
+        webhook.id, webhook.received_at, route.tenant_id, account_id, route.instance, change.entry_time
+    )
+
+
+def _events(webhook: Read, part: _Part, routes: Mapping[store.RouteKey, store.Route]) -> list[_Told]:
     found: list[_Told] = []
     for change in part.changes:
-        found_route = change.route(routes)
-        if found_route is None:
+        batch = batch_of(webhook.webhook, change, routes)
+        if batch is None:
             continue
-        (_, external_id), route = found_route
-        batch = events.Batch(
-            webhook.webhook.id,
-            webhook.webhook.received_at,
-            route.tenant_id,
-            route.instance.waba_id if route.instance else external_id,
-            route.instance,
-            change.entry_time,
-        )
         for item in events.normalise(batch, change.field, change.value, change.path):
             if isinstance(item, Fault):
                 part.faults.append(item)
@@ -442,20 +564,20 @@ def _events(webhook: _Read, part: _Part, routes: Mapping[store.RouteKey, store.R
     return found
 
 
-def _keep(conn: postgres.Transaction, webhook: _Read, parts: Sequence[_Part]) -> list[store.LedgerRow]:
-    """Make the ledger rows, one per part, and give those to insert. The first keeps the webhook's id.
+def _keep(conn: postgres.Transaction, webhook: Read, parts: Sequence[_Part]) -> list[store.LedgerRow]:
+    """Make the ledger rows, one per part and tenant, all of the webhook's id; give those to insert.
 
     A row that is kept already is updated here, or removed when its parts take its place.
     """
     source = webhook.webhook
     bodies = _bodies(webhook, parts)
     rows: list[store.LedgerRow] = []
-    for number, (part, body) in enumerate(zip(parts, bodies, strict=True)):
+    for part, body in zip(parts, bodies, strict=True):
         dictionary, compressed = ledger.compress(body)
         rows.append(
             store.LedgerRow(
                 tenant_id=part.tenant_id,
-                id=source.id if number == 0 else uuid7(source.received_at),
+                id=_ledger_id(conn, source, part.tenant_id),
                 received_at=source.received_at,
                 state=part.state(),
                 dictionary_id=dictionary,
@@ -476,7 +598,15 @@ def _keep(conn: postgres.Transaction, webhook: _Read, parts: Sequence[_Part]) ->
     return rows
 
 
-def _bodies(webhook: _Read, parts: Sequence[_Part]) -> list[bytes]:
+def _ledger_id(conn: postgres.Transaction, source: Webhook, tenant_id: int) -> uuid.UUID:
+    """Give a part the webhook's id, unless its tenant has kept another part of it before."""
+    is_moving = source.kept_by is not None and source.kept_by != tenant_id
+    if is_moving and store.find_batch(conn, tenant_id=tenant_id, id=source.id):
+        return uuid7(source.received_at)
+    return source.id
+
+
+def _bodies(webhook: Read, parts: Sequence[_Part]) -> list[bytes]:
     body = webhook.webhook.body
     if len(parts) == 1:
         return [body]
@@ -549,10 +679,10 @@ def _attributed(told: Sequence[Event | Sighting], people: _People, route_flag: i
         if isinstance(item, Sighting):
             continue
         message = item.message
-        is_act = message.content_rank == fold.ACT_RANK
+        is_act = fold.is_act(message)
         yield msgspec.structs.replace(
             message,
-            lead_id=None if is_act else lead_id,
+            **fold.placed(is_act, lead_id),
             sources=message.sources | route_flag,
             is_sync_initial=bool(message.sources & fold.LIVE)
             and not is_act
@@ -569,7 +699,7 @@ def _openers(told: Sequence[Event | Sighting], people: _People) -> set[tuple[int
         if isinstance(item, Event)
         and lead_id is not None
         and item.opens_conversation
-        and item.message.content_rank != fold.ACT_RANK
+        and not fold.is_act(item.message)
     }
 
 

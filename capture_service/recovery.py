@@ -44,18 +44,24 @@ def replay(
         )
     )
     after = (rows.tenant_id, uuid.UUID(int=0)) if rows.tenant_id is not None else None
+    needles = [msgspec.json.encode(rows.mentions)] if rows.mentions else None
     while True:
-        kept, outcome = ingest.replay(
-            lambda conn, after=after: store.list_ledger_rows(
-                conn, rows, after=after, count_max=_CHUNK_ROWS, is_locking=True
-            ),
-            route_flag=route_flag,
-            timeout_s=_CHUNK_TIMEOUT_S,
-        )
-        if not kept:
+        chunk: list[store.KeptWebhook] = []
+
+        def choose(
+            conn: postgres.Transaction,
+            after: store.LeadKey | None = after,
+            chunk: list[store.KeptWebhook] = chunk,
+        ) -> list[store.KeptWebhook]:
+            chunk[:] = store.list_ledger_rows(conn, rows, after=after, count_max=_CHUNK_ROWS, is_locking=True)
+            return [row for row in chunk if needles is None or _mentions(row, needles)]
+
+        _, outcome = ingest.replay(choose, route_flag=route_flag, timeout_s=_CHUNK_TIMEOUT_S)
+        if not chunk:
             return
-        after = (kept[-1].tenant_id, kept[-1].id)
-        progress.webhooks_done += len(kept)
+        after = (chunk[-1].tenant_id, chunk[-1].id)
+        # A webhook of another number has been looked at as well.
+        progress.webhooks_done += len(chunk)
         progress.webhooks_total = max(progress.webhooks_total, progress.webhooks_done)
         progress.messages_imported += len(outcome.inserted)
         progress.webhooks_failed += sum(state == "failed" for state in outcome.states.values())
@@ -79,6 +85,37 @@ def apply_unrouted(ingest: Ingest, pool: postgres.Pool, tenant: str) -> Progress
     for progress in replay(ingest, pool, rows):
         log.info("unrouted_applied", extra={"webhooks": progress.webhooks_done})
     return progress
+
+
+def apply_webhook(
+    ingest: Ingest, pool: postgres.Pool, *, tenant: str, batch_id: uuid.UUID
+) -> tuple[str, int]:
+    """Apply a webhook that was only kept; give its state and how many messages were not there before.
+
+    Raises NotFound when the tenant has no such webhook.
+    """
+
+    def find(conn: postgres.Transaction) -> store.BatchRow:
+        tenant_id = store.find_tenant(conn, tenant)
+        row = store.find_batch(conn, tenant_id=tenant_id, id=batch_id) if tenant_id is not None else None
+        if row is None:
+            raise errors.NotFound("no such webhook")
+        return row
+
+    row = postgres.run_read(pool, find, timeout_s=_CHUNK_TIMEOUT_S)
+
+    def at_work(conn: postgres.Transaction) -> None:
+        store.postpone_outbox_row(conn, tenant_id=row.tenant_id, id=row.id, by=_LEASE)
+
+    def settle(conn: postgres.Transaction) -> None:
+        store.delete_outbox_row(conn, tenant_id=row.tenant_id, id=row.id)
+
+    state, imported = row.state, 0
+    if state == "pending":
+        outcome = ingest.apply_pending(row, on_slice=at_work)
+        state, imported = outcome.states[row.id], len(outcome.inserted)
+    postgres.run_transaction(pool, settle, timeout_s=_CHUNK_TIMEOUT_S)
+    return state, imported
 
 
 def run_sync(

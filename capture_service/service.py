@@ -10,7 +10,7 @@ import grpc
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from capture_service import ids, recovery, store
+from capture_service import batches, ids, merging, recovery, store
 from capture_service.events import Fault
 from capture_service.ingest import Ingest
 from capture_service.sweep import Sweeper
@@ -33,6 +33,7 @@ _STATES: Final = {
     "unrouted": pb.LEDGER_STATE_UNROUTED,
     "failed": pb.LEDGER_STATE_FAILED,
     "ignored": pb.LEDGER_STATE_IGNORED,
+    "pending": pb.LEDGER_STATE_PENDING,
 }
 _STATE_NAMES: Final = {number: name for name, number in _STATES.items()}
 
@@ -136,17 +137,134 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         if "instances:admin" not in caller.scopes:
             caller.require("history:read")
 
-        def work(conn: postgres.Transaction) -> list[store.InstanceRow]:
+        def work(conn: postgres.Transaction) -> list[pb.Instance]:
             tenant_id = store.find_tenant(conn, caller.tenant)
-            return store.list_instances(conn, tenant_id=tenant_id) if tenant_id is not None else []
-
-        return pb.ListInstancesResponse(
-            instances=[
-                _instance(row)
-                for row in postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+            if tenant_id is None:
+                return []
+            histories = store.latest_histories(conn, tenant_id=tenant_id)
+            return [
+                _instance(row, histories.get(row.id))
+                for row in store.list_instances(conn, tenant_id=tenant_id)
                 if caller.instances is None or str(row.public_id) in caller.instances
             ]
+
+        return pb.ListInstancesResponse(
+            instances=postgres.run_read(self._pool, work, timeout_s=_remaining_s())
         )
+
+    def ListAccountEvents(
+        self, request: pb.ListAccountEventsRequest, context: grpc.ServicerContext
+    ) -> pb.ListAccountEventsResponse:
+        caller = calls.current().caller
+        if "instances:admin" not in caller.scopes:
+            caller.require("history:read")
+        instance_id = _uuid("instance_id", request.instance_id)
+        page_size = _page_size(request.page_size)
+        before = _event_position(request.page_token)
+
+        def work(conn: postgres.Transaction) -> pb.ListAccountEventsResponse:
+            tenant_id = store.find_tenant(conn, caller.tenant)
+            instance = next(
+                (
+                    row
+                    for row in (store.list_instances(conn, tenant_id=tenant_id) if tenant_id else ())
+                    if row.public_id == instance_id
+                    and (caller.instances is None or str(row.public_id) in caller.instances)
+                ),
+                None,
+            )
+            if tenant_id is None or instance is None:
+                raise errors.NotFound("no such instance")
+            rows = store.list_account_events(
+                conn, tenant_id=tenant_id, instance=instance, before=before, count_max=page_size + 1
+            )
+            page = rows[:page_size]
+            last = page[-1] if len(rows) > page_size else None
+            return pb.ListAccountEventsResponse(
+                events=[_account_event(row, instance) for row in page],
+                next_page_token=f"{last.happened_at.isoformat()}_{last.id}" if last else "",
+                total_size=store.count_account_events(conn, tenant_id=tenant_id, instance=instance),
+            )
+
+        return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+
+    def ApplyWebhook(
+        self, request: pb.ApplyWebhookRequest, context: grpc.ServicerContext
+    ) -> pb.ApplyWebhookResponse:
+        calls.current().caller.require("service")
+        state, imported = recovery.apply_webhook(
+            self._ingest,
+            self._pool,
+            tenant=request.tenant,
+            batch_id=_uuid("batch_id", request.batch_id),
+        )
+        return pb.ApplyWebhookResponse(state=_STATES[state], messages_imported=imported)
+
+    def GetBatch(self, request: pb.GetBatchRequest, context: grpc.ServicerContext) -> pb.Batch:
+        caller = calls.current().caller
+        if "instances:admin" not in caller.scopes:
+            caller.require("history:read")
+        batch_id = _uuid("batch_id", request.batch_id)
+
+        def work(conn: postgres.Transaction) -> pb.Batch:
+            tenant_id = store.find_tenant(conn, caller.tenant)
+            row = store.find_batch(conn, tenant_id=tenant_id, id=batch_id) if tenant_id else None
+            if row is None:
+                raise errors.NotFound("no such batch")
+            items = batches.describe(conn, row, instances=_granted(caller))
+            if not items and caller.instances is not None:
+                raise errors.NotFound("no such batch")
+            return _batch(row, items)
+
+        return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+
+    def MergeLeads(
+        self, request: pb.MergeLeadsRequest, context: grpc.ServicerContext
+    ) -> pb.MergeLeadsResponse:
+        calls.current().caller.require("service")
+        leads = _uuid("lead_id", request.lead_id), _uuid("other_lead_id", request.other_lead_id)
+        survivor_id = merging.merge(
+            self._pool,
+            tenant=request.tenant,
+            leads=leads,
+            outbox_id=_uuid("outbox_id", request.outbox_id) if request.outbox_id else None,
+            now=self._clock(),
+        )
+        return pb.MergeLeadsResponse(lead_id=str(survivor_id))
+
+    def ListLeadMerges(
+        self, request: pb.ListLeadMergesRequest, context: grpc.ServicerContext
+    ) -> pb.ListLeadMergesResponse:
+        caller = calls.current().caller
+        if "leads:write" not in caller.scopes:
+            caller.require("history:read")
+        lead_id = _uuid("lead_id", request.lead_id)
+
+        def work(conn: postgres.Transaction) -> list[store.LeadMergeRow]:
+            tenant_id = self._tenant_of_lead(conn, lead_id)
+            return store.list_lead_merges(conn, tenant_id=tenant_id, survivor_id=lead_id)
+
+        rows = postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+        return pb.ListLeadMergesResponse(merges=[_lead_merge(row) for row in rows])
+
+    def UndoLeadMerge(self, request: pb.UndoLeadMergeRequest, context: grpc.ServicerContext) -> pb.LeadMerge:
+        caller = calls.current().caller
+        caller.require("leads:write")
+        lead_id = _uuid("lead_id", request.lead_id)
+        merge_id = _uuid("merge_id", request.merge_id)
+        postgres.run_read(
+            self._pool, lambda conn: self._tenant_of_lead(conn, lead_id), timeout_s=_remaining_s()
+        )
+        merging.undo(
+            self._pool, tenant=caller.tenant, survivor_id=lead_id, merge_id=merge_id, now=self._clock()
+        )
+
+        def work(conn: postgres.Transaction) -> store.LeadMergeRow:
+            tenant_id = self._tenant_of_lead(conn, lead_id)
+            rows = store.list_lead_merges(conn, tenant_id=tenant_id, survivor_id=lead_id)
+            return next(row for row in rows if row.id == merge_id)
+
+        return _lead_merge(postgres.run_read(self._pool, work, timeout_s=_remaining_s()))
 
     def StartSync(self, request: pb.StartSyncRequest, context: grpc.ServicerContext) -> pb.SyncLog:
         caller = calls.current().caller
@@ -212,9 +330,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         sees_all = "service" in caller.scopes
         if not sees_all:
             caller.require("instances:admin")
-        page_size = request.page_size or _PAGE_SIZE_DEFAULT
-        if not 1 <= page_size <= _PAGE_SIZE_MAX:
-            raise _invalid("page_size", f"must be 1 to {_PAGE_SIZE_MAX}")
+        page_size = _page_size(request.page_size)
         before = _uuid("page_token", request.page_token) if request.page_token else None
 
         def work(conn: postgres.Transaction) -> tuple[list[store.FailureRow], int]:
@@ -264,6 +380,8 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             states=states or None,
             from_time=request.from_time.ToDatetime(UTC) if request.HasField("from_time") else None,
             to_time=min(now, request.to_time.ToDatetime(UTC)) if request.HasField("to_time") else now,
+            parser_version_below=request.parser_version_below or None,
+            mentions=request.phone_number_id or None,
         )
         if tenant:
             recovery.apply_unrouted(self._ingest, self._pool, tenant)
@@ -353,6 +471,26 @@ def _remaining_s() -> float:
     return remaining_s
 
 
+def _page_size(asked: int) -> int:
+    page_size = asked or _PAGE_SIZE_DEFAULT
+    if not 1 <= page_size <= _PAGE_SIZE_MAX:
+        raise _invalid("page_size", f"must be 1 to {_PAGE_SIZE_MAX}")
+    return page_size
+
+
+def _event_position(page_token: str) -> tuple[datetime, uuid.UUID] | None:
+    if not page_token:
+        return None
+    at, _, id = page_token.partition("_")
+    try:
+        position = datetime.fromisoformat(at), uuid.UUID(id)
+    except ValueError:
+        raise _invalid("page_token", "is not of this list") from None
+    if position[0].tzinfo is None:
+        raise _invalid("page_token", "is not of this list")
+    return position
+
+
 def _granted(caller: Caller) -> list[uuid.UUID] | None:
     """List the instances that a token is limited to; what is no UUID is the id of none. None is all."""
     if caller.instances is None:
@@ -394,7 +532,54 @@ def _timestamp(moment: datetime | None) -> Timestamp | None:
     return stamp
 
 
-def _instance(row: store.InstanceRow) -> pb.Instance:
+def _account_event(row: store.AccountEventRow, instance: store.InstanceRow) -> pb.AccountEvent:
+    return pb.AccountEvent(
+        id=str(row.id),
+        field=row.field,
+        event=row.event,
+        happened_at=_timestamp(row.happened_at),
+        value_json=row.told,
+        instance_id=str(instance.public_id) if row.instance_id else "",
+        account_id=row.account_id,
+        batch_id=str(row.batch_id),
+    )
+
+
+def _batch(row: store.BatchRow, items: list[batches.Item]) -> pb.Batch:
+    return pb.Batch(
+        id=str(row.id),
+        received_at=_timestamp(row.received_at),
+        state=_STATES[row.state],
+        attempts=row.attempts,
+        body_bytes=row.body_bytes,
+        parser_version=row.parser_version,
+        items=[
+            pb.BatchItem(
+                path=item.path,
+                kind=item.kind,
+                outcome=item.outcome,
+                message_id=str(item.message_id) if item.message_id else "",
+                wamid=item.wamid,
+                type=item.type,
+            )
+            for item in items
+        ],
+        faults=[pb.ItemFault(path=fault.path, reason=fault.reason) for fault in _faults(row.error)],
+    )
+
+
+def _lead_merge(row: store.LeadMergeRow) -> pb.LeadMerge:
+    return pb.LeadMerge(
+        id=str(row.id),
+        lead_id=str(row.survivor_id),
+        merged_lead_id=str(row.merged_id),
+        message_count=len(row.message_ids),
+        merged_at=_timestamp(row.merged_at),
+        undone_at=_timestamp(row.undone_at),
+    )
+
+
+def _instance(row: store.InstanceRow, history: store.SyncLogRow | None = None) -> pb.Instance:
     return pb.Instance(
         id=str(row.public_id),
         waba_id=row.waba_id,
@@ -405,10 +590,14 @@ def _instance(row: store.InstanceRow) -> pb.Instance:
         last_sync_at=_timestamp(row.last_sync_at),
         sync_status=row.sync_status,
         sync_error=row.sync_error or "",
+        connection_state=row.connection_state,
+        connection_reason=row.connection_reason or "",
+        connection_changed_at=_timestamp(row.connection_changed_at),
+        history=_sync(history, row.public_id) if history else None,
     )
 
 
-def _sync(row: store.SyncLogRow) -> pb.SyncLog:
+def _sync(row: store.SyncLogRow, instance_id: uuid.UUID | None = None) -> pb.SyncLog:
     return pb.SyncLog(
         id=str(row.id),
         lead_id=str(row.lead_id) if row.lead_id else "",
@@ -421,6 +610,8 @@ def _sync(row: store.SyncLogRow) -> pb.SyncLog:
         created_at=_timestamp(row.created_at),
         started_at=_timestamp(row.started_at),
         completed_at=_timestamp(row.completed_at),
+        instance_id=str(instance_id) if instance_id else "",
+        detail_json=row.detail or "",
     )
 
 

@@ -264,6 +264,8 @@ class LedgerFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Unrouted rows that wait for one of these."""
     ids: list[uuid.UUID] | None = None
     parser_version_below: int | None = None
+    mentions: str | None = None
+    """Rows whose body holds this JSON string; for the caller to look for, the body is compressed."""
 
 
 def _matching(rows: LedgerFilter) -> LiteralString:
@@ -341,6 +343,10 @@ class BatchRow(msgspec.Struct, frozen=True, kw_only=True):
     dictionary_id: int
     body: bytes
     error: str | None
+
+    def opened(self) -> bytes:
+        """Give the webhook byte for byte."""
+        return ledger.decompress(self.dictionary_id, self.body)
 
 
 def find_batch(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> BatchRow | None:
@@ -820,15 +826,16 @@ def identifiers_of_lead(
 
 _MESSAGE_COLUMNS: Final[LiteralString] = """
   tenant_id, instance_id, id, wamid, batch_id, sources, sent_at, type, body, content, context,
-  content_rank, direction, lead_id, sender, party_rank, status, errors, billing, mentions, pattern,
-  is_sync_initial, status_sent_at, status_delivered_at, status_read_at, status_played_at, status_failed_at
+  content_rank, direction, lead_id, act_lead_id, sender, party_rank, status, errors, billing, mentions,
+  pattern, is_sync_initial, status_sent_at, status_delivered_at, status_read_at, status_played_at,
+  status_failed_at
 """
 _MESSAGE_RECORD: Final[LiteralString] = """
   json_to_recordset(%(rows)s::json) AS r (
     tenant_id int4, instance_id int4, id uuid, wamid text, batch_id uuid, sources int2,
     sent_at timestamptz, type text, body text, content text, context text,
-    content_rank int2, direction int2, lead_id uuid, sender text, party_rank int2, status int2,
-    errors text, billing text, mentions text, pattern text, is_sync_initial bool,
+    content_rank int2, direction int2, lead_id uuid, act_lead_id uuid, sender text, party_rank int2,
+    status int2, errors text, billing text, mentions text, pattern text, is_sync_initial bool,
     status_sent_at timestamptz, status_delivered_at timestamptz, status_read_at timestamptz,
     status_played_at timestamptz, status_failed_at timestamptz
   )
@@ -882,6 +889,7 @@ def update_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> 
         UPDATE whatsapp_messages m
         SET sources = r.sources, sent_at = r.sent_at, type = r.type, body = r.body, content = r.content,
           context = r.context, content_rank = r.content_rank, direction = r.direction, lead_id = r.lead_id,
+          act_lead_id = r.act_lead_id,
           sender = r.sender, party_rank = r.party_rank, status = r.status, errors = r.errors,
           billing = r.billing, mentions = r.mentions, pattern = r.pattern,
           is_sync_initial = r.is_sync_initial,

@@ -8,11 +8,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from capture_service import recovery, store
-from capture_service.ingest import Ingest
+from capture_service.ingest import HISTORY_IDLE, Ingest
 from plumbing import errors, postgres
 from protos import jobs
 
@@ -69,6 +69,7 @@ class Sweeper:
                     self._has_new_number.clear()
                     next_unrouted = time.monotonic() + _UNROUTED_EVERY_S
                     self.apply_unrouted()
+                    self.end_idle_histories()
             except errors.RecadoError as error:
                 log.warning("sweep_postponed", extra={"reason": error.reason})
             except Exception:
@@ -91,6 +92,13 @@ class Sweeper:
                     return
             if len(rows) < _COUNT_MAX:
                 return
+
+    def end_idle_histories(self) -> None:
+        """End the histories of which nothing has come for long."""
+        before = datetime.now(UTC) - HISTORY_IDLE
+        postgres.run_transaction(
+            self._pool, lambda conn: store.end_idle_histories(conn, before=before), timeout_s=_TIMEOUT_S
+        )
 
     def apply_unrouted(self) -> None:
         tenants = postgres.run_read(self._pool, store.tenants_awaited, timeout_s=_TIMEOUT_S)

@@ -13,12 +13,7 @@ from protos import capture_pb2
 
 # A replay answers when it is done; a longer one is `recado replay`'s.
 _REPLAY_TIMEOUT_S = 60.0
-_STATES = {
-    "processed": capture_pb2.LEDGER_STATE_PROCESSED,
-    "unrouted": capture_pb2.LEDGER_STATE_UNROUTED,
-    "failed": capture_pb2.LEDGER_STATE_FAILED,
-    "ignored": capture_pb2.LEDGER_STATE_IGNORED,
-}
+_STATES = {name: state for state, name in render.LEDGER_STATES.items()}
 
 
 class Replay(msgspec.Struct, forbid_unknown_fields=True, rename={"from_": "from"}):
@@ -79,3 +74,13 @@ def replay() -> flask.Response:
             "messagesImported": progress.messages_imported,
         }
     )
+
+
+def get_batch(batch_id: str) -> flask.Response:
+    """What one webhook did."""
+    services = backends.of(flask.current_app)
+    token = auth.token_of(services.verifier, "history:read", "instances:admin")
+    with parameters.query():
+        pass
+    request = capture_pb2.GetBatchRequest(batch_id=parameters.path_identifier("batch", batch_id))
+    return render.answer(render.batch(services.call(services.capture.GetBatch, request, token=token)))

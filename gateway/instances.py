@@ -42,3 +42,22 @@ def create_instance() -> flask.Response:
     return render.answer(
         render.instance(services.call(services.capture.CreateInstance, request, token=token)), 201
     )
+
+
+def list_events(instance_id: str) -> flask.Response:
+    """Facts about the account of an instance, newest first."""
+    services = backends.of(flask.current_app)
+    token = auth.token_of(services.verifier, "instances:admin", "history:read")
+    with parameters.query() as query:
+        request = capture_pb2.ListAccountEventsRequest(
+            instance_id=parameters.path_identifier("instance", instance_id),
+            page_size=query.integer("limit", 100, at_least=1, at_most=1000),
+            page_token=query.cursor(),
+        )
+    page = services.call(services.capture.ListAccountEvents, request, token=token)
+    return render.answer(
+        {
+            "events": [render.account_event(found) for found in page.events],
+            "pagination": render.pagination(page.next_page_token, page.total_size),
+        }
+    )

@@ -8,6 +8,13 @@ import msgspec
 from protos import capture_pb2, history_pb2
 
 _DIRECTIONS = {history_pb2.INBOUND: "INBOUND", history_pb2.OUTBOUND: "OUTBOUND"}
+LEDGER_STATES = {
+    capture_pb2.LEDGER_STATE_PROCESSED: "processed",
+    capture_pb2.LEDGER_STATE_UNROUTED: "unrouted",
+    capture_pb2.LEDGER_STATE_FAILED: "failed",
+    capture_pb2.LEDGER_STATE_IGNORED: "ignored",
+    capture_pb2.LEDGER_STATE_PENDING: "pending",
+}
 _encoder = msgspec.json.Encoder()
 # One level deep: what is inside is passed on as it is.
 _read_context = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -26,6 +33,15 @@ def number(digits: str) -> str | None:
     return f"+{digits.removeprefix('+')}" if digits else None
 
 
+def raw(document: str) -> msgspec.Raw | None:
+    """Pass on a JSON document as it is."""
+    return msgspec.Raw(document.encode()) if document else None
+
+
+def party(found: history_pb2.Party) -> dict[str, Any]:
+    return {"name": found.name or None, "number": number(found.number), "userId": found.user_id or None}
+
+
 def message(found: history_pb2.Message) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "id": found.id,
@@ -36,11 +52,7 @@ def message(found: history_pb2.Message) -> dict[str, Any]:
         "direction": _DIRECTIONS[found.direction],
         "timestamp": found.sent_at.ToJsonString(),
         "status": found.status,
-        "from": {
-            "name": found.sender.name or None,
-            "number": number(found.sender.number),
-            "userId": found.sender.user_id or None,
-        },
+        "from": party(found.sender),
         "timeline": {
             "sentAt": moment(found.timeline, "sent_at"),
             "deliveredAt": moment(found.timeline, "delivered_at"),
@@ -54,7 +66,29 @@ def message(found: history_pb2.Message) -> dict[str, Any]:
         "isSyncInitial": found.is_sync_initial,
         "syncSource": found.sync_source,
         "pattern": found.pattern or None,
+        "patternRule": found.pattern_rule or None,
+        "reactions": [
+            {
+                "emoji": reaction.emoji,
+                "timestamp": moment(reaction, "reacted_at"),
+                "from": party(reaction.sender),
+                "wamid": reaction.wamid,
+            }
+            for reaction in found.reactions
+        ],
+        "editedAt": moment(found, "edited_at"),
+        "revokedAt": moment(found, "revoked_at"),
     }
+    if found.revisions:
+        shown["revisions"] = [
+            {
+                "body": revision.body or None,
+                "content": raw(revision.content_json),
+                "timestamp": moment(revision, "said_at"),
+                "wamid": revision.wamid,
+            }
+            for revision in found.revisions
+        ]
     if found.context_json:
         links = {"messageId": found.reply_to_id or None, "wamid": found.reply_to_wamid or None}
         told = _read_context(found.context_json)
@@ -66,7 +100,7 @@ def message(found: history_pb2.Message) -> dict[str, Any]:
         ("billing", found.billing_json),
     ):
         if document:
-            shown[name] = msgspec.Raw(document.encode())
+            shown[name] = raw(document)
     return shown
 
 
@@ -112,6 +146,8 @@ def sync(found: capture_pb2.SyncLog) -> dict[str, Any]:
         "createdAt": moment(found, "created_at"),
         "startedAt": moment(found, "started_at"),
         "completedAt": moment(found, "completed_at"),
+        "instanceId": found.instance_id or None,
+        "detail": raw(found.detail_json),
     }
 
 
@@ -126,6 +162,63 @@ def instance(found: capture_pb2.Instance) -> dict[str, Any]:
         "lastSyncAt": moment(found, "last_sync_at"),
         "syncStatus": found.sync_status,
         "syncError": found.sync_error or None,
+        "connection": {
+            "state": found.connection_state,
+            "reason": found.connection_reason or None,
+            "changedAt": moment(found, "connection_changed_at"),
+        },
+        "history": sync(found.history) if found.HasField("history") else None,
+    }
+
+
+def account_event(found: capture_pb2.AccountEvent) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "field": found.field or None,
+        "event": found.event or None,
+        "happenedAt": moment(found, "happened_at"),
+        "value": raw(found.value_json),
+        "instanceId": found.instance_id or None,
+        "accountId": found.account_id,
+        "batchId": found.batch_id,
+    }
+
+
+def batch(found: capture_pb2.Batch) -> dict[str, Any]:
+    return {
+        "batchId": found.id,
+        "receivedAt": moment(found, "received_at"),
+        "state": LEDGER_STATES[found.state],
+        "attempts": found.attempts,
+        "bodyBytes": found.body_bytes,
+        "parserVersion": found.parser_version,
+        "counts": {
+            outcome: sum(item.outcome == outcome for item in found.items)
+            for outcome in ("applied", "merged", "duplicate", "pending")
+        },
+        "items": [
+            {
+                "path": item.path,
+                "kind": item.kind,
+                "outcome": item.outcome,
+                "messageId": item.message_id or None,
+                "wamid": item.wamid or None,
+                "type": item.type or None,
+            }
+            for item in found.items
+        ],
+        "faults": [{"path": fault.path, "reason": fault.reason} for fault in found.faults],
+    }
+
+
+def lead_merge(found: capture_pb2.LeadMerge) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "leadId": found.lead_id,
+        "mergedLeadId": found.merged_lead_id,
+        "messageCount": found.message_count,
+        "mergedAt": moment(found, "merged_at"),
+        "undoneAt": moment(found, "undone_at"),
     }
 
 

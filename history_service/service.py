@@ -9,7 +9,7 @@ from typing import Any, Final
 import grpc
 import msgspec
 
-from history_service import cursor, search, store
+from history_service import cursor, mentions, search, store
 from plumbing import errors, postgres
 from plumbing.errors import FieldFault
 from plumbing.rpc import calls
@@ -73,7 +73,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             access = self._access(conn)
             lead, conversations = _open(conn, access, lead_id)
             wanted = store.MessageFilter(
-                tenant_id=access.tenant_id, lead_id=lead_id, from_time=from_time, to_time=to_time
+                tenant_id=access.tenant_id, lead_id=lead.id, from_time=from_time, to_time=to_time
             )
             instances = {row.instance_id: row for row in conversations}
             instance_ids = None if access.instances is None else list(instances)
@@ -189,6 +189,9 @@ def _open(
     """Give a lead that the caller may see. Raises NotFound, alike for what is not there."""
     found = store.find_lead(conn, access, lead_id)
     if found is None:
+        survivor = store.find_survivor(conn, tenant_id=access.tenant_id, lead_id=lead_id)
+        found = store.find_lead(conn, access, survivor) if survivor else None
+    if found is None:
         raise errors.NotFound("no such lead")
     return found
 
@@ -204,7 +207,8 @@ def _span(conversations: Sequence[store.ConversationRow]) -> tuple[datetime | No
 def _message(row: store.MessageRow, instance: store.ConversationRow, lead: store.LeadRow) -> pb.Message:
     is_inbound = row.direction == _INBOUND
     reply_to_wamid = _reply_to(row.context) if row.context else ""
-    return pb.Message(
+    said = mentions.read(row.mentions) if row.mentions else mentions.NONE
+    message = pb.Message(
         id=str(row.id),
         wamid=row.wamid,
         type=row.type,
@@ -234,8 +238,73 @@ def _message(row: store.MessageRow, instance: store.ConversationRow, lead: store
         batch_received_at=row.batch_received_at,
         is_sync_initial=row.is_sync_initial,
         sync_source=next((name for bits, name in _SOURCES if row.sources & bits), "webhook"),
-        pattern=row.pattern or "",
     )
+    if row.pattern:
+        message.pattern, _, message.pattern_rule = row.pattern.partition(":")
+    if said is not mentions.NONE:
+        _show_mentions(message, said, row, instance, lead)
+    return message
+
+
+def _show_mentions(
+    message: pb.Message,
+    said: mentions.Mentions,
+    row: store.MessageRow,
+    instance: store.ConversationRow,
+    lead: store.LeadRow,
+) -> None:
+    """Let the message look as it does after all that was said of it."""
+    message.reactions.extend(
+        pb.Reaction(
+            emoji=reaction.emoji or "",
+            reacted_at=_seconds(reaction.at),
+            sender=_reactor(reaction.by, instance, lead),
+            wamid=reaction.wamid,
+        )
+        for reaction in mentions.standing_reactions(said.reactions)
+    )
+    if said.calls:
+        message.content_json = msgspec.json.encode({"calls": said.calls}).decode()
+    edits = mentions.in_order(said.edits)
+    if edits:
+        *earlier, newest = edits
+        if row.type:
+            message.revisions.add(
+                body=row.body or "", content_json=row.content or "", said_at=row.sent_at, wamid=row.wamid
+            )
+        for edit in earlier:
+            message.revisions.add(
+                body=edit.body or "",
+                content_json=_document(edit.content),
+                said_at=_seconds(edit.at),
+                wamid=edit.wamid,
+            )
+        message.type, message.body = newest.type, newest.body or ""
+        message.content_json = _document(newest.content)
+        message.edited_at.FromDatetime(_seconds(newest.at))
+    revoke = mentions.first_revoke(said.revokes)
+    if revoke:
+        message.revoked_at.FromDatetime(_seconds(revoke.at))
+        for name in ("body", "content_json", "revisions"):
+            message.ClearField(name)
+
+
+def _reactor(by: str, instance: store.ConversationRow, lead: store.LeadRow) -> pb.Party:
+    match by:
+        case "business":
+            return _business(instance)
+        case "contact":
+            return _contact(lead)
+        case _:  # a participant of a group: a user id has a dot, a number only digits
+            return pb.Party(user_id=by) if "." in by else pb.Party(number=by)
+
+
+def _document(content: dict[str, Any]) -> str:
+    return msgspec.json.encode(content, order="sorted").decode() if content else ""
+
+
+def _seconds(at: int) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
 
 
 class _Context(msgspec.Struct):
@@ -267,7 +336,15 @@ def _sender(
         told = _read_sender(row.sender)
         return pb.Party(name=told.name or "", number=told.number or "", user_id=told.user_id or "")
     if is_inbound:
-        return pb.Party(name=lead.name or "", number=lead.wa_id or "", user_id=lead.user_id or "")
+        return _contact(lead)
+    return _business(instance)
+
+
+def _contact(lead: store.LeadRow) -> pb.Party:
+    return pb.Party(name=lead.name or "", number=lead.wa_id or "", user_id=lead.user_id or "")
+
+
+def _business(instance: store.ConversationRow) -> pb.Party:
     return pb.Party(name=instance.instance_name, number=_NO_DIGIT.sub("", instance.instance_number))
 
 

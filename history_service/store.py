@@ -105,6 +105,15 @@ def find_lead(
     return LeadRow(*rows[0][:width]), [ConversationRow(*row[width:]) for row in rows]
 
 
+def find_survivor(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> uuid.UUID | None:
+    """Give the lead that this one became part of; None for all others."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(
+            "SELECT merged_into FROM leads WHERE tenant_id = %(tenant_id)s AND id = %(lead_id)s",
+            {"tenant_id": tenant_id, "lead_id": lead_id},
+        ).fetchone()
+
+
 class MessageRow(msgspec.Struct, frozen=True):
     id: uuid.UUID
     instance_id: int
@@ -123,6 +132,7 @@ class MessageRow(msgspec.Struct, frozen=True):
     sender: str | None
     errors: str | None
     billing: str | None
+    mentions: str | None
     pattern: str | None
     status_sent_at: datetime | None
     status_delivered_at: datetime | None
@@ -171,7 +181,7 @@ def list_messages(
                 WHERE w.tenant_id = m.tenant_id AND w.id = m.batch_id
               ),
               m.sent_at, m.direction, m.status, m.sources, m.is_sync_initial, m.wamid, m.type, m.body,
-              m.content, m.context, m.sender, m.errors, m.billing, m.pattern, m.status_sent_at,
+              m.content, m.context, m.sender, m.errors, m.billing, m.mentions, m.pattern, m.status_sent_at,
               m.status_delivered_at, m.status_read_at, m.status_played_at, m.status_failed_at
             FROM whatsapp_messages m
             WHERE m.tenant_id = %(tenant_id)s AND m.lead_id = %(lead_id)s

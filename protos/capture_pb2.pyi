@@ -408,3 +408,19 @@ class UndoLeadMergeRequest(_message.Message):
     lead_id: str
     merge_id: str
     def __init__(self, lead_id: _Optional[str] = ..., merge_id: _Optional[str] = ...) -> None: ...
+
+class ApplyWebhookRequest(_message.Message):
+    __slots__ = ("tenant", "batch_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    BATCH_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    batch_id: str
+    def __init__(self, tenant: _Optional[str] = ..., batch_id: _Optional[str] = ...) -> None: ...
+
+class ApplyWebhookResponse(_message.Message):
+    __slots__ = ("state", "messages_imported")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_IMPORTED_FIELD_NUMBER: _ClassVar[int]
+    state: LedgerState
+    messages_imported: int
+    def __init__(self, state: _Optional[_Union[LedgerState, str]] = ..., messages_imported: _Optional[int] = ...) -> None: ...

@@ -74,6 +74,11 @@ class CaptureServiceStub:
                 request_serializer=protos_dot_capture__pb2.ReplayWebhooksRequest.SerializeToString,
                 response_deserializer=protos_dot_capture__pb2.ReplayProgress.FromString,
                 _registered_method=True)
+        self.ApplyWebhook = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/ApplyWebhook',
+                request_serializer=protos_dot_capture__pb2.ApplyWebhookRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.ApplyWebhookResponse.FromString,
+                _registered_method=True)
         self.GetBatch = channel.unary_unary(
                 '/recado.capture.v1.CaptureService/GetBatch',
                 request_serializer=protos_dot_capture__pb2.GetBatchRequest.SerializeToString,
@@ -179,6 +184,13 @@ class CaptureServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApplyWebhook(self, request, context):
+        """Apply a webhook that is kept as pending. Safe to call again. Called by the worker. Scope: service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetBatch(self, request, context):
         """What one webhook did. Scope: history:read or instances:admin.
         """
@@ -274,6 +286,11 @@ def add_CaptureServiceServicer_to_server(servicer, server):
                     servicer.ReplayWebhooks,
                     request_deserializer=protos_dot_capture__pb2.ReplayWebhooksRequest.FromString,
                     response_serializer=protos_dot_capture__pb2.ReplayProgress.SerializeToString,
+            ),
+            'ApplyWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyWebhook,
+                    request_deserializer=protos_dot_capture__pb2.ApplyWebhookRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.ApplyWebhookResponse.SerializeToString,
             ),
             'GetBatch': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBatch,
@@ -527,6 +544,33 @@ class CaptureService:
             '/recado.capture.v1.CaptureService/ReplayWebhooks',
             protos_dot_capture__pb2.ReplayWebhooksRequest.SerializeToString,
             protos_dot_capture__pb2.ReplayProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/ApplyWebhook',
+            protos_dot_capture__pb2.ApplyWebhookRequest.SerializeToString,
+            protos_dot_capture__pb2.ApplyWebhookResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,5 +27,6 @@ MERGE_LEADS: Final = Job(
     arguments=("tenant", "lead_id", "other_lead_id", "outbox_id"),
     timeout_s=300,
 )
-JOBS: Final = {job.name: job for job in (ENRICH_LEAD, RUN_SYNC, MERGE_LEADS)}
+APPLY_WEBHOOK: Final = Job("apply_webhook", queue="recovery", arguments=("tenant", "batch_id"), timeout_s=900)
+JOBS: Final = {job.name: job for job in (ENRICH_LEAD, RUN_SYNC, MERGE_LEADS, APPLY_WEBHOOK)}
 QUEUES: Final = ("recovery", "enrichment")

@@ -21,6 +21,8 @@ _LEAD_TIMEOUT_S: Final = 10.0
 # The Graph API is tried again within it; then the profile is what webhooks said.
 _PROFILE_TIMEOUT_S: Final = 15.0
 # The service's answer has to arrive before the queue calls the job a failure.
+_APPLY_TIMEOUT_S: Final = jobs.APPLY_WEBHOOK.timeout_s - 10.0
+_MERGE_TIMEOUT_S: Final = 90.0
 _SYNC_TIMEOUT_S: Final = jobs.RUN_SYNC.timeout_s - 10.0
 
 
@@ -55,7 +57,12 @@ class Jobs:
         self._token = token
 
     def handlers(self) -> dict[str, Callable[..., None]]:
-        return {jobs.ENRICH_LEAD.name: self.enrich_lead, jobs.RUN_SYNC.name: self.run_sync}
+        return {
+            jobs.ENRICH_LEAD.name: self.enrich_lead,
+            jobs.RUN_SYNC.name: self.run_sync,
+            jobs.MERGE_LEADS.name: self.merge_leads,
+            jobs.APPLY_WEBHOOK.name: self.apply_webhook,
+        }
 
     def enrich_lead(self, *, tenant: str, lead_id: str, outbox_id: str) -> None:
         """Ask for a lead's profile and write down what came of it."""
@@ -108,6 +115,24 @@ class Jobs:
             self._capture.RunSync,
             capture_pb2.RunSyncRequest(tenant=tenant, sync_id=sync_id),
             timeout_s=_SYNC_TIMEOUT_S,
+        )
+
+    def merge_leads(self, *, tenant: str, lead_id: str, other_lead_id: str, outbox_id: str) -> None:
+        """Make two leads one that a webhook proved to be one person."""
+        self._call(
+            self._capture.MergeLeads,
+            capture_pb2.MergeLeadsRequest(
+                tenant=tenant, lead_id=lead_id, other_lead_id=other_lead_id, outbox_id=outbox_id
+            ),
+            timeout_s=_MERGE_TIMEOUT_S,
+        )
+
+    def apply_webhook(self, *, tenant: str, batch_id: str) -> None:
+        """Apply a large webhook that was answered once it was kept."""
+        self._call(
+            self._capture.ApplyWebhook,
+            capture_pb2.ApplyWebhookRequest(tenant=tenant, batch_id=batch_id),
+            timeout_s=_APPLY_TIMEOUT_S,
         )
 
     def _call(self, method: Any, request: Any, *, timeout_s: float) -> Any:

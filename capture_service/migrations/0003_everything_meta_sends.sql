@@ -1,6 +1,9 @@
 -- What other messages said of this one: reactions, edits, revokes, the events of a call. Sets, so that
 -- it does not matter whether they or their target came first.
-ALTER TABLE whatsapp_messages ADD COLUMN mentions text COLLATE "C";
+-- A reaction, edit or revoke is in nobody's conversation (lead_id is NULL): it is shown on its target.
+ALTER TABLE whatsapp_messages
+  ADD COLUMN mentions text COLLATE "C",
+  ADD COLUMN act_lead_id uuid;
 
 -- Of two numbers, user ids or user names of one person, the one said last is shown.
 ALTER TABLE leads

@@ -50,7 +50,7 @@ def test_capture_reads_from_each_the_message_it_was_counted_as():
     for wamid, body in itertools.chain(stream.introductions(), itertools.islice(stream, 300)):
         read = ingest.read(ingest.Webhook(ids.uuid7(NOW), NOW, body))
         (change,) = read.changes
-        batch = events.Batch(read.webhook.id, NOW, instance)
+        batch = events.Batch(read.webhook.id, NOW, 1, "", instance)
         (event,) = events.normalise(batch, change.field, change.value, change.path)
 
         assert isinstance(event, events.Event)

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from capture_service import identity
+from tests import wire
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,9 @@ def test_an_alias_is_its_own_alias(number: str) -> None:
 
 
 def test_identifiers_come_in_the_order_of_trust() -> None:
-    person = identity.Person(bsuid="BR.1", wa_id="551188887777", parent_bsuid="BR.ENT.1")
+    person = identity.Person(
+        said_at=wire.RECEIVED_AT, bsuid="BR.1", wa_id="551188887777", parent_bsuid="BR.ENT.1"
+    )
 
     assert person.identifiers() == [
         ("bsuid", "BR.1"),

@@ -13,13 +13,14 @@ import pytest
 
 import capture_service.service
 import history_service.service
-from capture_service import recovery
+from capture_service import merging, recovery
 from capture_service.ingest import Ingest
 from capture_service.sweep import Sweeper
 from gateway import app, settings
 from gateway.backends import Backends
 from plumbing import postgres, tokens
 from plumbing.rpc import server
+from protos import jobs
 from tests import wire
 
 APP_SECRET = b"of the app"
@@ -36,13 +37,16 @@ class System:
         client: flask.testing.FlaskClient,
         capture: server.Server,
         run_sync: Callable[[str, str], None],
+        run_jobs: Callable[[], None],
         execute: Callable[[str], Any],
     ) -> None:
-        """`run_sync(tenant, sync_id)` does the worker's part, `execute` asks the database as its owner."""
+        """`run_sync(tenant, sync_id)` and `run_jobs()`, which merges leads and applies what is pending, do
+        the worker's part; `execute` asks the database as its owner."""
         # Its answers are JSON wherever a test reads them: flask cannot know.
         self.client: Any = client
         self.capture = capture
         self.run_sync = run_sync
+        self.run_jobs = run_jobs
         self.execute = execute
 
     def post_webhook(self, body: bytes, *, secret: bytes = APP_SECRET) -> Any:
@@ -156,10 +160,27 @@ def system(database: str, database_url_for: Callable[[str], str], auth_secret: s
         def run_sync(tenant: str, sync_id: str) -> None:
             recovery.run_sync(ingest, writing, tenant=tenant, sync_id=uuid.UUID(sync_id), clock=clock)
 
+        def run_jobs() -> None:
+            rows = conn.execute("SELECT job, arguments FROM outbox ORDER BY id").fetchall()
+            for job, arguments in rows:
+                if job == jobs.MERGE_LEADS.name:
+                    merging.merge(
+                        writing,
+                        tenant=arguments["tenant"],
+                        leads=(uuid.UUID(arguments["lead_id"]), uuid.UUID(arguments["other_lead_id"])),
+                        outbox_id=uuid.UUID(arguments["outbox_id"]),
+                        now=clock(),
+                    )
+                elif job == jobs.APPLY_WEBHOOK.name:
+                    recovery.apply_webhook(
+                        ingest, writing, tenant=arguments["tenant"], batch_id=uuid.UUID(arguments["batch_id"])
+                    )
+
         yield System(
             app.create(config, backends).test_client(),
             capture,
             run_sync,
+            run_jobs,
             lambda statement: conn.execute(statement.encode()),
         )
     history.stop()

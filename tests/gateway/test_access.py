@@ -37,24 +37,39 @@ ROUTES = [
         409,
         ("instances:admin",),
     ),
+    Route("GET", "/instances/{instance}/events", None, 200, 200, 404, ("instances:admin", "history:read")),
+    Route("GET", "/batches/{batch}", None, 200, 200, 404, ("instances:admin", "history:read")),
+    Route("GET", "/leads/{lead}/merges", None, 200, 200, 404, ("leads:write", "history:read")),
+    Route("DELETE", "/leads/{lead}/merges/{merge}", None, 200, 403, 404, ("leads:write",)),
     Route("GET", "/webhooks/failures", None, 200, 403, 200, ("instances:admin",)),
     Route("POST", "/webhooks/replay", {}, 200, 403, 200, ("instances:admin",)),
 ]
-EVERY_SCOPE = {"history:read", "history:sync", "instances:admin", "messages:send", "service"}
+EVERY_SCOPE = {"history:read", "history:sync", "instances:admin", "leads:write", "messages:send", "service"}
 
 
 class Ours(NamedTuple):
     lead: str
     sync: str
+    instance: str
+    batch: str
+    merge: str
 
 
 @pytest.fixture
 def ours(system: System, owner: str) -> Ours:
-    system.register(owner)
+    instance = system.register(owner)
+    card = wire.contact(user_id="BR.1")
+    system.post_webhook(
+        wire.messages(wire.text("w0", "segredo", sender=None, from_user_id="BR.1"), contacts=[])
+    )
     system.post_webhook(wire.messages(wire.text("w1", "segredo")))
+    system.post_webhook(wire.messages(wire.text("w2", "segredo"), contacts=[card]))
+    system.run_jobs()
     [lead] = system.leads(owner)
     sync = system.post("/conversations/sync", owner, {"leadId": lead["id"]}).json["syncId"]
-    return Ours(lead["id"], sync)
+    [merge] = system.get(f"/leads/{lead['id']}/merges", owner).json["merges"]
+    batch = system.page(owner, lead["id"])["messages"][0]["batchId"]
+    return Ours(lead["id"], sync, instance, batch, merge["id"])
 
 
 def ask(system: System, route: Route, ours: Ours, token: str | None) -> Any:

@@ -124,7 +124,8 @@ def test_capture_deletes_no_lead_and_no_message(migrated: Connection[Any]):
     deletes = tables_on_which(migrated, "recado_capture", "DELETE")
 
     assert deletes == {
-        f"public.{name}" for name in ("webhook_routes", "lead_identifiers", "whatsapp_webhook_logs", "outbox")
+        f"public.{name}"
+        for name in ("webhook_routes", "lead_identifiers", "conversations", "whatsapp_webhook_logs", "outbox")
     }
     assert refuses(migrated, "recado_capture", "DELETE FROM whatsapp_messages")
     assert not refuses(migrated, "recado_capture", "UPDATE whatsapp_messages SET body = body")

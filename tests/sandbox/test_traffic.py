@@ -168,12 +168,13 @@ def test_capture_understands_every_item(many: list[Webhook], backlog: list[Webho
         read = ingest.read(ingest.Webhook(batch_id, NOW, webhook.body))
         faults += read.faults
         for change in read.changes:
-            assert change.route is not None, number
-            batch = events.Batch(batch_id, NOW, instances[change.route[1]])
+            [(_, number_id)] = change.routes
+            batch = events.Batch(batch_id, NOW, 1, "", instances[number_id])
             for item in events.normalise(batch, change.field, change.value, change.path):
                 if isinstance(item, events.Fault):
                     faults.append(item)
                 else:
+                    assert isinstance(item, events.Event), number
                     assert item.person is not None
                     understood.add(item.message.wamid)
 
