@@ -63,14 +63,20 @@ class System:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return self.client.post(f"{API}{path}", json=body, headers=headers)
 
-    def register(self, token: str, number_id: str = wire.NUMBER_ID, waba_id: str = wire.WABA_ID) -> str:
+    def register(
+        self,
+        token: str,
+        number_id: str = wire.NUMBER_ID,
+        waba_id: str = wire.WABA_ID,
+        display_number: str = wire.BUSINESS,
+    ) -> str:
         answer = self.post(
             "/instances",
             token,
             {
                 "wabaId": waba_id,
                 "phoneNumberId": number_id,
-                "displayPhoneNumber": wire.BUSINESS,
+                "displayPhoneNumber": display_number,
                 "name": "Padaria Aurora",
             },
         )
