@@ -493,7 +493,7 @@ def _header(index: int, line: str) -> tuple[_Shape, _Header] | None:
         colon,
     )
     return shape, _Header(
-        index, (int(a), int(b), int(c)), (hours, minutes, seconds), line[match.end() :].rstrip()
+        index, (int(a), int(b), int(c)), (hours, minutes, seconds), line[match.end() :].removesuffix("\r")
     )
 
 
@@ -676,8 +676,10 @@ def _without_pasted(starts: list[_Start]) -> list[_Start]:
         kept.append(start)
         if start.author is not None or not is_back:
             last = start.at
-    # What is pasted is not the larger part. If it seems so, the clock was wrong at the beginning.
-    return kept if 2 * len(kept) >= len(starts) else starts
+    # Had the clock been wrong at the beginning, honest lines would have been dropped for going back.
+    # That it was not shows in a chat that comes back to its latest time, or that keeps more than it drops.
+    has_come_back = kept[-1] is starts[-1] and kept[-1].at >= latest - _DAY
+    return kept if has_come_back or 2 * len(kept) >= len(starts) else starts
 
 
 class _Content(NamedTuple):

@@ -20,6 +20,10 @@ NNBSP: Final = "\u202f"
 SAMPLES: Final = Path(__file__).resolve().parents[3] / "shared" / "chat-exports"
 
 
+def arabic(text: str) -> str:
+    return text.translate({ord("0") + digit: 0x660 + digit for digit in range(10)})
+
+
 def read(text: str, date_order: parser.DateOrder | None = None) -> parser.Chat:
     return parser.parse(text, zone=SAO_PAULO, date_order=date_order)
 
@@ -65,8 +69,8 @@ def ios(body: str) -> parser.Line:
         ("2026/10/31, 14:33 - ", "2026-10-31 14:33:00", "android"),
         ("2026-10-31 14 h 33 - ", "2026-10-31 14:33:00", "android"),
         ("31. 10. 2026. 14:33 - ", "2026-10-31 14:33:00", "android"),
-        ("٣١\u200f/١٠\u200f/٢٠٢٦، ٢:٣٣ م - ", "2026-10-31 14:33:00", "android"),
-        ("٣١/١٠/٢٠٢٦، ٢:٣٣ ص - ", "2026-10-31 02:33:00", "android"),
+        (arabic("31\u200f/10\u200f/2026\u060c 2:33 \u0645 - "), "2026-10-31 14:33:00", "android"),
+        (arabic("31/10/2026\u060c 2:33 \u0635 - "), "2026-10-31 02:33:00", "android"),
         ("[31/10/2026, 14:33:10] ", "2026-10-31 14:33:10", "ios"),
         ("[31/10/2026 14:33:10] ", "2026-10-31 14:33:10", "ios"),
         (f"[10/31/26, 2:33:10{NNBSP}PM] ", "2026-10-31 14:33:10", "ios"),
@@ -659,10 +663,10 @@ def test_a_clock_that_was_wrong_at_the_beginning_costs_nothing() -> None:
 
 def test_a_transcript_with_a_name_of_this_chat_cannot_be_told() -> None:
     chat = read(
-        "31/10/2026 14:33 - Ana: lembra?\n12/03/2025 10:00 - Ana: te pago amanhã\n31/10/2026 14:34 - Ana: pois"
+        "31/10/2026 14:33 - Ana: lembra?\n12/03/2025 10:00 - Ana: pago amanhã\n31/10/2026 14:34 - Ana: pois"
     )
 
-    assert [line.text for line in chat.lines] == ["lembra?", "te pago amanhã", "pois"]
+    assert [line.text for line in chat.lines] == ["lembra?", "pago amanhã", "pois"]
 
 
 def test_on_ios_a_line_inside_a_message_follows_a_bare_line_feed() -> None:
@@ -676,7 +680,7 @@ def test_on_ios_a_line_inside_a_message_follows_a_bare_line_feed() -> None:
 
 def test_line_ends_that_someone_rewrote_say_nothing() -> None:
     chat = read(
-        "[31/10/2026, 14:33:10] Ana: um\n[31/10/2026, 14:34:00] Rui: dois\n[31/10/2026, 14:35:10] Ana: três\r\n"
+        "[31/10/2026, 14:33:10] Ana: um\n[31/10/2026, 14:34:00] Rui: dois\n[31/10/2026, 14:35:10] Ana: oi\r\n"
     )
 
     assert len(chat.lines) == 3
@@ -826,7 +830,7 @@ def test_the_headers_of_whatsapp_chat_parser_are_read() -> None:
                     "31/10/2026 14:33 - ",
                     "1/2/26, 2:33 PM - ",
                     "[31/10/2026, 14:33:10] ",
-                    "٣١/١٢/٢٠٢٣، ١٠:٠٥ م - ",
+                    arabic("31/12/2023\u060c 10:05 \u0645 - "),
                     "99/99/9999 14:33 - ",
                     "Ana: ",
                     LRM,
@@ -884,7 +888,7 @@ FORMATS: Final = {
     "Android de": Format(lambda at: f"{at:%d.%m.%y, %H:%M} - ", "dmy", has_seconds=False),
     "Android ISO": Format(lambda at: f"{at:%Y-%m-%d, %H:%M} - ", "ymd", has_seconds=False, end="\r\n"),
     "Android ar": Format(
-        lambda at: f"{at:%d/%m/%Y}، {at:%H:%M} - ".translate({48 + n: 0x660 + n for n in range(10)}),
+        lambda at: arabic(f"{at:%d/%m/%Y}\u060c {at:%H:%M} - "),
         "dmy",
         has_seconds=False,
     ),
@@ -916,12 +920,12 @@ def conversations(draw: st.DrawFn) -> list[tuple[datetime, str, str]]:
         )
     )
     texts = draw(st.lists(st.tuples(st.sampled_from(names), st.lists(_WORDS).map("".join)), max_size=12))
-    at = draw(st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1)))  # noqa: DTZ001: the phone's own clock
+    at = datetime(2020, 1, 1, tzinfo=SAO_PAULO)
     said: list[tuple[datetime, str, str]] = []
     # Everyone says something short, so that the names are beyond doubt.
     for name, text in [(name, "oi") for name in names] + texts:
         at += timedelta(seconds=draw(st.integers(0, 10_000_000)))
-        said.append((at.replace(microsecond=0), name, text.strip()))
+        said.append((at, name, text.strip()))
     return said
 
 
@@ -930,15 +934,12 @@ def conversations(draw: st.DrawFn) -> list[tuple[datetime, str, str]]:
 def test_a_conversation_survives_being_exported(name: str, said: list[tuple[datetime, str, str]]) -> None:
     form = FORMATS[name]
     said = [(at if form.has_seconds else at.replace(second=0), author, text) for at, author, text in said]
-    assume(said[-1][0].year < 2100)
     assume(not any(text.strip(".") == "null" for _, _, text in said))
     exported = form.end.join(f"{form.header(at)}{author}: {text}" for at, author, text in said)
 
     chat = parser.parse(exported, zone=SAO_PAULO, date_order=form.date_order)
 
-    assert [
-        (line.at.astimezone(SAO_PAULO).replace(tzinfo=None), line.author, line.text) for line in chat.lines
-    ] == said
+    assert [(line.at.astimezone(SAO_PAULO), line.author, line.text) for line in chat.lines] == said
     assert all(line.kind == ("text" if line.text else "empty") for line in chat.lines)
     assert all(line.has_seconds is form.has_seconds for line in chat.lines)
     assert (chat.date_order, chat.is_ambiguous) == (form.date_order, False)
