@@ -89,25 +89,26 @@ _NOTICE_WORDS: Final = (
 )
 
 # Everything below in lower case, without marks, angle brackets and final stop: see `_token`.
-_OMITTED: Final[dict[str, MediaKind | None]] = {
-    **dict.fromkeys(
-        (
-            "media omitted",
-            "mídia oculta",
-            "mídia omitida",
-            "arquivo de mídia oculto",
-            "ficheiro não revelado",
-            "multimédia omitido",
-            "multimedia omitido",
-            "archivo omitido",
-            "medien ausgeschlossen",
-            "medien weggelassen",
-            "médias omis",
-            "fichier omis",
-            "media omessi",
-            "media omesso",
-        )
-    ),
+# Android does not say what it left out, and always writes <>.
+_OMITTED_UNSAID: Final = frozenset(
+    (
+        "media omitted",
+        "mídia oculta",
+        "mídia omitida",
+        "arquivo de mídia oculto",
+        "ficheiro não revelado",
+        "multimédia omitido",
+        "multimedia omitido",
+        "archivo omitido",
+        "medien ausgeschlossen",
+        "medien weggelassen",
+        "médias omis",
+        "fichier omis",
+        "media omessi",
+        "media omesso",
+    )
+)
+_OMITTED: Final[dict[str, MediaKind]] = {
     **dict.fromkeys(
         (
             "image omitted",
@@ -715,8 +716,8 @@ def _said_instead(text: str, *, platform: Platform, is_edited: bool) -> _Content
     """Read what WhatsApp writes where it leaves something out."""
     first, _, caption = text.partition("\n")
     token = _token(first)
-    if token in _OMITTED:
-        return _Content("media", caption.strip(_EDGES), None, _OMITTED[token], is_edited)
+    if token in _OMITTED or (token in _OMITTED_UNSAID and first.startswith("<")):
+        return _Content("media", caption.strip(_EDGES), None, _OMITTED.get(token), is_edited)
     # iOS puts the caption first and its own words behind a mark: "contrato.pdf • 3 páginas documento omitido"
     said, _, own = text.rpartition(_LRM)
     if said and (token_of_own := _token(own)) in _OMITTED:

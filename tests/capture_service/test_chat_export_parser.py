@@ -911,14 +911,10 @@ _WORDS = st.one_of(
 
 @st.composite
 def conversations(draw: st.DrawFn) -> list[tuple[datetime, str, str]]:
-    names = draw(
-        st.lists(
-            st.text(st.characters(categories=("L", "N")), min_size=1, max_size=20),
-            min_size=1,
-            max_size=4,
-            unique=True,
-        )
-    )
+    name = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=20)
+    # Nobody is called "Sicherheitsnummer", but where Hypothesis finds the word, it tries it.
+    name = name.filter(lambda name: not any(words in name.casefold() for words in parser._NOTICE_WORDS))
+    names = draw(st.lists(name, min_size=1, max_size=4, unique=True))
     texts = draw(st.lists(st.tuples(st.sampled_from(names), st.lists(_WORDS).map("".join)), max_size=12))
     at = datetime(2020, 1, 1, tzinfo=SAO_PAULO)
     said: list[tuple[datetime, str, str]] = []
@@ -934,7 +930,9 @@ def conversations(draw: st.DrawFn) -> list[tuple[datetime, str, str]]:
 def test_a_conversation_survives_being_exported(name: str, said: list[tuple[datetime, str, str]]) -> None:
     form = FORMATS[name]
     said = [(at if form.has_seconds else at.replace(second=0), author, text) for at, author, text in said]
-    assume(not any(text.strip(".") == "null" for _, _, text in said))
+    # What WhatsApp would say in its own words nobody says here: the tables above are about that.
+    assume(all(android(text).kind == ios(text).kind == ("text" if text else "empty") for _, _, text in said))
+    assume(not any(android(text).is_edited for _, _, text in said))
     exported = form.end.join(f"{form.header(at)}{author}: {text}" for at, author, text in said)
 
     chat = parser.parse(exported, zone=SAO_PAULO, date_order=form.date_order)

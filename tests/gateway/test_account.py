@@ -1,0 +1,208 @@
+"""Facts about the account, what they do to an instance, and what one webhook did."""
+
+from typing import Any
+
+import pytest
+
+from tests import wire
+from tests.gateway.conftest import System
+
+
+def fact(field: str, *, at: int | None = wire.NOON, account: str = wire.WABA_ID, **value: Any) -> bytes:
+    stamp = {} if at is None else {"time": at}
+    return wire.webhook({"id": account, **stamp, "changes": [{"field": field, "value": value}]})
+
+
+@pytest.fixture
+def instance_id(system: System, owner: str) -> str:
+    return system.register(owner)
+
+
+def events(system: System, token: str, instance_id: str, **query: Any) -> list[dict[str, Any]]:
+    answer = system.get(f"/instances/{instance_id}/events", token, **query)
+    assert answer.status_code == 200, answer.text
+    return answer.json["events"]
+
+
+def connection(system: System, token: str) -> str:
+    [instance] = system.get("/instances", token).json["instances"]
+    return instance["connection"]["state"]
+
+
+def test_a_fact_is_kept_once_however_often_it_comes(system: System, owner: str, instance_id: str) -> None:
+    template = {"event": "REJECTED", "message_template_id": 1234567890123456, "reason": "NONE"}
+    for _ in range(3):
+        system.post_webhook(fact("message_template_status_update", **template))
+    system.post_webhook(fact("message_template_status_update", at=wire.NOON + 1, **template))
+
+    newest, oldest = events(system, owner, instance_id)
+    assert (newest["field"], newest["event"]) == ("message_template_status_update", "REJECTED")
+    assert newest["value"] == template
+    assert newest["happenedAt"] > oldest["happenedAt"]
+
+
+def test_facts_are_paged_newest_first(system: System, owner: str, instance_id: str) -> None:
+    for number in range(5):
+        system.post_webhook(fact("account_alerts", at=wire.NOON + number, alert_type=f"{number}"))
+
+    found: list[str] = []
+    query: dict[str, Any] = {"limit": 2}
+    while True:
+        page = system.get(f"/instances/{instance_id}/events", owner, **query).json
+        found += [event["value"]["alert_type"] for event in page["events"]]
+        assert page["pagination"]["total"] == 5
+        if not page["pagination"]["hasMore"]:
+            break
+        query["cursor"] = page["pagination"]["cursor"]
+    assert found == ["4", "3", "2", "1", "0"]
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", "2026-01-01_x", "2026-01-01T00:00:00_00000000-0000-4000-8000-000000000000"]
+)
+def test_a_cursor_of_another_list_is_400(system: System, owner: str, instance_id: str, cursor: str) -> None:
+    assert system.get(f"/instances/{instance_id}/events", owner, cursor=cursor).status_code == 400
+
+
+def test_a_fact_about_one_number_is_not_shown_for_another_of_the_account(
+    system: System, owner: str, instance_id: str
+) -> None:
+    other = system.register(owner, "222", wire.WABA_ID, "+55 11 4000-0002")
+    system.post_webhook(
+        fact("phone_number_quality_update", display_phone_number="551140000002", event="FLAGGED")
+    )
+
+    assert len(events(system, owner, other)) == 1
+    assert events(system, owner, instance_id) == []
+
+
+def test_what_a_field_of_conversations_says_beside_them_is_a_fact(
+    system: System, owner: str, instance_id: str
+) -> None:
+    error = {"code": 131000, "title": "Unsupported webhook payload"}
+    system.post_webhook(wire.messages(wire.text("w1"), errors=[error]))
+
+    [event] = events(system, owner, instance_id)
+    assert event["value"] == {"errors": [error]}
+    assert len(system.leads(owner)) == 1
+
+
+def test_an_unknown_field_is_kept_as_it_is(system: System, owner: str, instance_id: str) -> None:
+    system.post_webhook(fact("astrology", at=None, stars=[1, {"x": None}]))
+
+    [event] = events(system, owner, instance_id)
+    assert (event["field"], event["event"], event["value"]) == (
+        "astrology",
+        None,
+        {"stars": [1, {"x": None}]},
+    )
+
+
+def test_a_partner_event_of_a_portfolio_is_routed_by_the_account_it_names(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.post_webhook(
+        fact("account_update", account="999", event="PARTNER_ADDED", waba_info={"waba_id": wire.WABA_ID})
+    )
+
+    assert [event["event"] for event in events(system, owner, instance_id)] == ["PARTNER_ADDED"]
+
+
+LIFE = [
+    (0, {"event": "PARTNER_ADDED", "waba_info": {"waba_id": wire.WABA_ID}}, "connected"),
+    (1, {"event": "ACCOUNT_OFFBOARDED"}, "offboarded"),
+    (2, {"event": "ACCOUNT_RECONNECTED"}, "connected"),
+    (3, {"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "DISABLE"}}, "disabled"),
+    (4, {"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": ["REINSTATE"]}}, "connected"),
+    (5, {"event": "VERIFIED_ACCOUNT"}, "connected"),
+    (
+        6,
+        {
+            "event": "PARTNER_REMOVED",
+            "phone_number": wire.BUSINESS,
+            "disconnection_info": {"reason": "PRIMARY_INACTIVITY", "initiated_by": "SYSTEM"},
+        },
+        "disconnected",
+    ),
+]
+
+
+def test_an_account_update_says_whether_an_instance_is_connected(
+    system: System, owner: str, instance_id: str
+) -> None:
+    for after, value, state in LIFE:
+        system.post_webhook(fact("account_update", at=wire.NOON + after, **value))
+        assert connection(system, owner) == state
+    [instance] = system.get("/instances", owner).json["instances"]
+    assert instance["connection"]["reason"] == "PRIMARY_INACTIVITY"
+
+
+def test_an_older_account_update_that_comes_late_changes_nothing(
+    system: System, owner: str, instance_id: str
+) -> None:
+    for after, value, _ in reversed(LIFE):
+        system.post_webhook(fact("account_update", at=wire.NOON + after, **value))
+
+    assert connection(system, owner) == "disconnected"
+    assert len(events(system, owner, instance_id)) == len(LIFE)
+
+
+def test_a_batch_says_what_its_webhook_did(system: System, owner: str, instance_id: str) -> None:
+    system.post_webhook(wire.messages(wire.text("w1")))
+    bad = {"id": "w3", "timestamp": str(wire.NOON), "type": "text", "text": "no object", "from": wire.ANA}
+    reaction = {"type": "reaction", "reaction": {"message_id": "w1", "emoji": "👍"}}
+    system.post_webhook(
+        wire.messages(
+            wire.text("w1"),
+            wire.text("w2"),
+            bad,
+            {**wire.text("w4"), **reaction},
+            statuses=[wire.status("w5", "sent"), wire.status("w5", "read")],
+        )
+    )
+    [lead] = system.leads(owner)
+    by_wamid = {message["wamid"]: message for message in system.walk(owner, lead["id"])}
+
+    batch = system.get(f"/batches/{by_wamid['w2']['batchId']}", owner).json
+
+    assert [(item["wamid"], item["kind"], item["outcome"]) for item in batch["items"]] == [
+        ("w1", "message", "duplicate"),
+        ("w2", "message", "applied"),
+        ("w4", "reaction", "applied"),
+        ("w5", "status", "applied"),
+        ("w5", "status", "merged"),
+    ]
+    assert batch["state"] == "failed"
+    assert batch["counts"] == {"applied": 3, "merged": 1, "duplicate": 1, "pending": 0}
+    [fault] = batch["faults"]
+    assert fault["path"] == "entry[0].changes[0].value.messages[2].text"
+    assert {item["messageId"] for item in batch["items"]} >= {by_wamid["w1"]["id"], by_wamid["w2"]["id"]}
+
+
+def test_a_batch_of_two_businesses_tells_each_its_own(
+    system: System, owner: str, stranger: str, instance_id: str
+) -> None:
+    system.register(stranger, "222", "333")
+    theirs = wire.change(number_id="222", messages=[wire.text("w2", "segredo")], contacts=[wire.contact()])
+    ours = wire.change(messages=[wire.text("w1")], contacts=[wire.contact()])
+    system.post_webhook(wire.webhook(wire.entry(ours), wire.entry(theirs, id="333")))
+
+    for token, wamid in ((owner, "w1"), (stranger, "w2")):
+        [lead] = system.leads(token)
+        [message] = system.walk(token, lead["id"])
+        assert message["batchReceivedAt"]
+        answer = system.get(f"/batches/{message['batchId']}", token)
+        assert [item["wamid"] for item in answer.json["items"]] == [wamid]
+        assert (token == owner) == ("segredo" not in system.page(token, lead["id"])["messages"][0]["body"])
+
+
+def test_a_token_for_another_number_does_not_see_a_batch(
+    system: System, owner: str, instance_id: str, token_for: Any
+) -> None:
+    system.post_webhook(wire.messages(wire.text("w1")))
+    [lead] = system.leads(owner)
+    [message] = system.walk(owner, lead["id"])
+    other = token_for("padaria", instances=["00000000-0000-4000-8000-000000000000"])
+
+    assert system.get(f"/batches/{message['batchId']}", other).status_code == 404
+    assert system.get(f"/instances/{instance_id}/events", other).status_code == 404

@@ -1,0 +1,310 @@
+"""The history from before the connection, with the traps that the field has reported."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests import wire
+from tests.gateway.conftest import System
+
+DECLINED = {
+    "code": 2593109,
+    "title": "History sync is turned off by the business from the WhatsApp Business App",
+    "error_data": {"details": "History sharing is turned off by the business"},
+}
+
+
+def thread(*messages: dict[str, Any], id: str | None = wire.ANA, **more: Any) -> dict[str, Any]:
+    return {**({"id": id} if id else {}), "messages": list(messages), **more}
+
+
+def chunk(*threads: dict[str, Any], phase: int = 0, order: int = 1, progress: int = 50) -> dict[str, Any]:
+    return {
+        "metadata": {"phase": phase, "chunk_order": order, "progress": progress},
+        "threads": list(threads),
+    }
+
+
+def history(*chunks: dict[str, Any], **more: Any) -> bytes:
+    return wire.webhook(wire.entry(wire.change("history", history=list(chunks), **more)))
+
+
+def old(
+    id: str, body: str = "antigo", *, ours: bool = False, status: str = "READ", **more: Any
+) -> dict[str, Any]:
+    return {
+        "from": wire.BUSINESS if ours else wire.ANA,
+        "id": id,
+        "timestamp": str(wire.NOON),
+        "type": "text",
+        "text": {"body": body},
+        "history_context": {"status": status, **({"from_me": True} if ours else {})},
+        **more,
+    }
+
+
+def placeholder(id: str, *, ours: bool = False) -> dict[str, Any]:
+    found = old(id, ours=ours)
+    del found["text"]
+    return {**found, "type": "media_placeholder"}
+
+
+def image(id: str, **more: Any) -> dict[str, Any]:
+    picture = {"id": "990", "mime_type": "image/jpeg", "caption": "o cardápio"}
+    return {"id": id, "timestamp": str(wire.NOON), "type": "image", "image": picture, **more}
+
+
+@pytest.fixture
+def instance_id(system: System, owner: str) -> str:
+    return system.register(owner)
+
+
+def messages(system: System, token: str) -> list[dict[str, Any]]:
+    [lead] = system.leads(token)
+    return list(system.walk(token, lead["id"]))
+
+
+def state(system: System, token: str) -> dict[str, Any]:
+    [instance] = system.get("/instances", token).json["instances"]
+    return instance["history"]
+
+
+def test_phases_that_overlap_give_each_message_once(system: System, owner: str, instance_id: str) -> None:
+    system.post_webhook(history(chunk(thread(*(old(f"w{n}") for n in range(5))), phase=0)))
+    system.post_webhook(history(chunk(thread(*(old(f"w{n}") for n in range(7))), phase=1)))
+
+    assert sorted(message["wamid"] for message in messages(system, owner)) == [f"w{n}" for n in range(7)]
+    assert state(system, owner)["messagesImported"] == 7
+
+
+def test_chunks_out_of_order_are_a_history_in_order(system: System, owner: str, instance_id: str) -> None:
+    system.post_webhook(history(chunk(thread(old("w2", timestamp=str(wire.NOON + 2))), order=2, progress=80)))
+    system.post_webhook(history(chunk(thread(old("w1", timestamp=str(wire.NOON + 1))), order=1, progress=40)))
+
+    assert [message["wamid"] for message in messages(system, owner)] == ["w1", "w2"]
+    assert state(system, owner)["detail"]["phases"] == {"0": {"chunks": [1, 2], "progress": 80}}
+
+
+def test_the_last_phase_at_100_completes_the_history_and_an_earlier_one_does_not(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.post_webhook(history(chunk(thread(old("w1")), phase=1, progress=100)))
+    assert state(system, owner)["status"] == "in_progress"
+
+    system.post_webhook(history(chunk(phase=2, progress=100)))
+
+    assert state(system, owner)["status"] == "completed"
+    assert state(system, owner)["percent"] == 100
+
+
+def test_an_empty_chunk_makes_no_contact(system: System, owner: str, instance_id: str) -> None:
+    system.post_webhook(history(chunk(phase=2, progress=100)))
+
+    assert system.leads(owner) == []
+    assert state(system, owner)["status"] == "completed"
+
+
+@pytest.mark.parametrize("status", ["READ", "read", "PENDING", "pending", "DELIVERED", "strange"])
+def test_what_the_contact_wrote_is_inbound_whatever_status_the_history_gives(
+    system: System, owner: str, instance_id: str, status: str
+) -> None:
+    system.post_webhook(history(chunk(thread(old("w1", status=status)))))
+
+    [message] = messages(system, owner)
+    assert message["direction"] == "INBOUND"
+    assert message["status"] == "delivered"
+
+
+@pytest.mark.parametrize(("status", "shown"), [("READ", "read"), ("played", "played"), ("ERROR", "failed")])
+def test_statuses_of_what_the_business_wrote_count_in_either_case(
+    system: System, owner: str, instance_id: str, status: str, shown: str
+) -> None:
+    system.post_webhook(history(chunk(thread(old("w1", ours=True, status=status)))))
+
+    [message] = messages(system, owner)
+    assert (message["direction"], message["status"]) == ("OUTBOUND", shown)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"from": wire.BUSINESS, "history_context": {"status": "READ"}},
+        {"from": "5511900000000", "history_context": {"status": "READ"}},
+        {"from": wire.ANA, "history_context": {"from_me": True}},
+    ],
+    ids=["from the business's number", "from another number than the thread's", "from_me"],
+)
+def test_each_sign_of_the_business_makes_a_message_outbound(
+    system: System, owner: str, instance_id: str, told: dict[str, Any]
+) -> None:
+    system.post_webhook(history(chunk(thread({**old("w1"), **told}))))
+
+    assert messages(system, owner)[0]["direction"] == "OUTBOUND"
+
+
+def test_a_thread_without_a_number_is_found_by_its_context(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.post_webhook(
+        history(chunk(thread(old("w1"), id=None, context={"user_id": "BR.1", "username": "ana"})))
+    )
+
+    [lead] = system.leads(owner)
+    assert (lead["userId"], lead["username"], lead["number"]) == ("BR.1", "ana", f"+{wire.ANA}")
+
+
+def test_metas_welcome_that_cannot_be_rendered_makes_no_contact(
+    system: System, owner: str, instance_id: str
+) -> None:
+    fault = {"id": "w1", "timestamp": str(wire.NOON), "type": "errors", "errors": [{"code": 131051}]}
+    system.post_webhook(history(chunk(thread(fault, id="447710173736"), thread(old("w2")))))
+
+    [lead] = system.leads(owner)
+    assert lead["number"] == f"+{wire.ANA}"
+    batch = messages(system, owner)[0]["batchId"]
+    listed = {item["wamid"]: item["outcome"] for item in system.get(f"/batches/{batch}", owner).json["items"]}
+    assert listed["w1"] == "applied"
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+def test_what_cannot_be_rendered_is_shown_beside_what_can(
+    system: System, owner: str, instance_id: str, is_last: bool
+) -> None:
+    fault = {
+        "id": "w1",
+        "timestamp": str(wire.NOON),
+        "type": "errors",
+        "errors": [{"code": 131051, "title": "?"}],
+    }
+    bodies = [history(chunk(thread(fault))), history(chunk(thread(old("w2"))))]
+
+    for body in reversed(bodies) if is_last else bodies:
+        system.post_webhook(body)
+
+    assert {message["wamid"] for message in messages(system, owner)} == {"w1", "w2"}
+    assert system.leads(owner)[0]["messageCount"] == 2
+
+
+@pytest.mark.parametrize("fill_first", [True, False])
+@pytest.mark.parametrize("field", ["history", "smb_message_echoes"])
+def test_media_fill_their_placeholder_before_or_after_it(
+    system: System, owner: str, instance_id: str, field: str, fill_first: bool
+) -> None:
+    fill = image("w1", **{"from": wire.BUSINESS, "to": wire.ANA})
+    bodies = [
+        history(chunk(thread(placeholder("w1", ours=True)))),
+        wire.webhook(wire.entry(wire.change(field, message_echoes=[fill]))),
+    ]
+    for body in reversed(bodies) if fill_first else bodies:
+        system.post_webhook(body)
+
+    [message] = messages(system, owner)
+    assert (message["type"], message["body"]) == ("image", "o cardápio")
+    assert message["direction"] == "OUTBOUND"
+    assert message["syncSource"] == "history"
+    assert not message["isSyncInitial"]
+
+
+@pytest.mark.parametrize("fill_first", [True, False])
+def test_a_fill_that_names_the_contact_as_sender_of_our_message_changes_no_direction(
+    system: System, owner: str, instance_id: str, fill_first: bool
+) -> None:
+    fill = image("w1", **{"from": wire.ANA})
+    bodies = [
+        history(chunk(thread(placeholder("w1", ours=True)))),
+        wire.webhook(wire.entry(wire.change("history", messages=[fill]))),
+    ]
+    for body in reversed(bodies) if fill_first else bodies:
+        system.post_webhook(body)
+
+    [message] = messages(system, owner)
+    assert (message["type"], message["direction"]) == ("image", "OUTBOUND")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        history({"errors": [DECLINED]}),
+        wire.webhook(wire.entry(wire.change("history", errors=[DECLINED]))),
+        json.dumps(wire.value(history=[{"errors": [DECLINED]}])).encode(),
+    ],
+    ids=["history errors", "value errors", "without an envelope"],
+)
+def test_a_declined_history_says_so_in_every_position(
+    system: System, owner: str, instance_id: str, body: bytes
+) -> None:
+    assert system.post_webhook(body).status_code == 200
+
+    assert state(system, owner)["status"] == "failed"
+    assert "turned off by the business" in state(system, owner)["errorMessage"]
+    assert system.get("/webhooks/failures", owner).json["failures"] == []
+
+
+def test_a_history_before_the_number_is_registered_is_there_afterwards(system: System, owner: str) -> None:
+    system.post_webhook(history(chunk(thread(old("w1")), phase=2, progress=100)))
+    system.register(owner)
+
+    system.post("/webhooks/replay", owner, {})
+
+    assert [message["body"] for message in messages(system, owner)] == ["antigo"]
+    assert state(system, owner)["status"] == "completed"
+
+
+def test_imported_messages_are_no_first_contact_and_open_no_ticket(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.post_webhook(history(chunk(thread(old("w1"), old("w2", ours=True)))))
+
+    assert [message["isSyncInitial"] for message in messages(system, owner)] == [False, False]
+    assert {message["syncSource"] for message in messages(system, owner)} == {"history"}
+    assert system.execute("SELECT count(*) FROM tickets").fetchall() == [(0,)]
+    assert system.execute("SELECT count(*) FROM outbox").fetchall() == [(0,)]
+
+
+def test_a_contact_known_from_the_address_book_alone_is_a_first_contact_when_it_writes(
+    system: System, owner: str, instance_id: str
+) -> None:
+    card = {"full_name": "Ana da Esquina", "phone_number": f"+{wire.ANA}"}
+    entry = {"type": "contact", "contact": card, "action": "add", "metadata": {"timestamp": "1790000000123"}}
+    system.post_webhook(wire.webhook(wire.entry(wire.change("smb_app_state_sync", state_sync=[entry]))))
+    assert system.leads(owner) == []
+
+    system.post_webhook(wire.messages(wire.text("w1")))
+
+    [lead] = system.leads(owner)
+    assert lead["name"] == "Ana da Esquina"
+    assert messages(system, owner)[0]["isSyncInitial"]
+
+
+@pytest.mark.parametrize("removed_at", ["1790000200", "0"])
+def test_a_removed_card_gives_back_the_name_that_the_person_chose(
+    system: System, owner: str, instance_id: str, removed_at: str
+) -> None:
+    system.post_webhook(wire.messages(wire.text("w1")))
+    contact = {"phone_number": wire.ANA}
+    for action, at, name in (("add", "1790000100", {"full_name": "Cliente"}), ("remove", removed_at, {})):
+        entry = {
+            "type": "contact",
+            "contact": {**contact, **name},
+            "action": action,
+            "metadata": {"timestamp": at},
+        }
+        system.post_webhook(wire.webhook(wire.entry(wire.change("smb_app_state_sync", state_sync=[entry]))))
+
+    assert system.leads(owner)[0]["name"] == "Ana Souza"
+
+
+def test_a_history_after_a_long_silence_is_that_of_a_reconnection(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.post_webhook(history(chunk(thread(old("w1")), phase=2, progress=100)))
+    long_ago = datetime.now(UTC) - timedelta(days=3)
+    system.execute(f"UPDATE whatsapp_sync_logs SET started_at = '{long_ago}', updated_at = '{long_ago}'")
+
+    system.post_webhook(history(chunk(thread(old("w1"), old("w2")), phase=0, progress=10)))
+
+    assert state(system, owner)["status"] == "in_progress"
+    assert state(system, owner)["messagesImported"] == 1
+    assert len(messages(system, owner)) == 2
