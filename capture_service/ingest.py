@@ -675,6 +675,7 @@ def _resolve(conn: postgres.Transaction, told: Sequence[Event | Sighting], clock
 
 
 def _attributed(told: Sequence[Event | Sighting], people: _People, route_flag: int) -> Iterable[fold.Message]:
+    first_batches = _first_batches(told, people)
     for item, lead_id in zip(told, people.leads, strict=True):
         if isinstance(item, Sighting):
             continue
@@ -687,8 +688,19 @@ def _attributed(told: Sequence[Event | Sighting], people: _People, route_flag: i
             is_sync_initial=bool(message.sources & fold.LIVE)
             and not is_act
             and lead_id is not None
-            and (message.tenant_id, lead_id) in people.unmet,
+            and first_batches.get((message.tenant_id, lead_id)) == message.batch_id,
         )
+
+
+def _first_batches(told: Sequence[Event | Sighting], people: _People) -> dict[store.LeadKey, uuid.UUID]:
+    """Say by which webhook each person without a conversation is met: the first, of many applied at once."""
+    first: dict[store.LeadKey, uuid.UUID] = {}
+    for item, lead_id in zip(told, people.leads, strict=True):
+        if isinstance(item, Event) and lead_id and item.opens_conversation:
+            key = (item.message.tenant_id, lead_id)
+            if key in people.unmet and not fold.is_act(item.message):
+                first[key] = min(first.get(key, item.message.batch_id), item.message.batch_id)
+    return first
 
 
 def _openers(told: Sequence[Event | Sighting], people: _People) -> set[tuple[int, uuid.UUID, int]]:

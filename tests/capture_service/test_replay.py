@@ -88,7 +88,8 @@ def test_the_ledger_replayed_into_empty_tables_gives_the_rows_of_the_live_run(
     for _ in recovery.replay(ingest, pool, store.LedgerFilter()):
         pass
 
-    assert [_without_lead_ids(query(statement)) for statement in asked] == live
+    for statement, rows in zip(asked, live, strict=True):
+        assert _without_lead_ids(query(statement)) == rows
     assert all(rows for rows in live[:3])
 
 

@@ -30,7 +30,11 @@ def connection(system: System, token: str) -> str:
 
 
 def test_a_fact_is_kept_once_however_often_it_comes(system: System, owner: str, instance_id: str) -> None:
-    template = {"event": "REJECTED", "message_template_id": 1234567890123456, "reason": "NONE"}
+    template: dict[str, Any] = {
+        "event": "REJECTED",
+        "message_template_id": 1234567890123456,
+        "reason": "NONE",
+    }
     for _ in range(3):
         system.post_webhook(fact("message_template_status_update", **template))
     system.post_webhook(fact("message_template_status_update", at=wire.NOON + 1, **template))
@@ -108,7 +112,7 @@ def test_a_partner_event_of_a_portfolio_is_routed_by_the_account_it_names(
     assert [event["event"] for event in events(system, owner, instance_id)] == ["PARTNER_ADDED"]
 
 
-LIFE = [
+LIFE: list[tuple[int, dict[str, Any], str]] = [
     (0, {"event": "PARTNER_ADDED", "waba_info": {"waba_id": wire.WABA_ID}}, "connected"),
     (1, {"event": "ACCOUNT_OFFBOARDED"}, "offboarded"),
     (2, {"event": "ACCOUNT_RECONNECTED"}, "connected"),

@@ -61,7 +61,7 @@ def _life(seed: int) -> list[Item]:
             ]
         )
         if draw.random() < 0.8:
-            items.append((*route, tell(draw, wamid, at, **what)))
+            items.append((route[0], route[1], tell(draw, wamid, at, **what)))
         if draw.random() < 0.4:
             placeholder = draw.choice(
                 [what, {"type": "media_placeholder"}, {"type": "errors", "errors": [{"code": 1}]}]
@@ -80,7 +80,9 @@ def _life(seed: int) -> list[Item]:
             items.append(("history", "history", chunk))
         for state in ("sent", "delivered", "read", "failed"):
             if is_ours and draw.random() < 0.4:
-                errors = {"errors": [{"code": 131026, "title": "x"}]} if state == "failed" else {}
+                errors: dict[str, Any] = (
+                    {"errors": [{"code": 131026, "title": "x"}]} if state == "failed" else {}
+                )
                 found = wire.status(wamid, state, at=at + draw.randrange(5), **errors)
                 items.append(("messages", "statuses", {**found, "recipient_user_id": BSUID}))
         for act in range(draw.randrange(3)):
@@ -92,14 +94,14 @@ def _life(seed: int) -> list[Item]:
                     by_us = draw.random() < 0.5
                     teller = _outbound if by_us else _inbound
                     side = ("smb_message_echoes", "message_echoes") if by_us else ("messages", "messages")
-                    items.append((*side, teller(draw, acted, at + 10 + draw.randrange(3), **told)))
+                    items.append((side[0], side[1], teller(draw, acted, at + 10 + draw.randrange(3), **told)))
                 case "edit":
                     edited = {"type": "text", "text": {"body": f"editado {act}"}}
                     told = {"type": "edit", "edit": {"original_message_id": wamid, "message": edited}}
-                    items.append((*route, tell(draw, acted, at + 20 + draw.randrange(3), **told)))
+                    items.append((route[0], route[1], tell(draw, acted, at + 20 + draw.randrange(3), **told)))
                 case _:
                     told = {"type": "revoke", "revoke": {"original_message_id": wamid}}
-                    items.append((*route, tell(draw, acted, at + 30, **told)))
+                    items.append((route[0], route[1], tell(draw, acted, at + 30, **told)))
     if draw.random() < 0.5:
         card = {
             "full_name": draw.choice(["Ana da Padaria", "Ana S."]),

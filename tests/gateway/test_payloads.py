@@ -58,7 +58,7 @@ def _check(kind: str, item: dict[str, Any], seen: Seen, *, hidden: set[str]) -> 
         assert seen.listed[wamid]["outcome"] == "applied"
         assert wamid not in seen.messages
         return
-    what = item.get("type")
+    what: str = item.get("type") or ""
     if what in ("reaction", "edit", "revoke") and kind != "statuses":
         told = item[what]
         target = seen.messages[told.get("message_id") or told.get("original_message_id")]

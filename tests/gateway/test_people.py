@@ -51,12 +51,12 @@ def test_one_who_adopts_a_username_and_hides_the_number_stays_one_lead(
     assert (lead["username"], lead["number"], lead["userId"]) == ("ana.souza", f"+{wire.ANA}", "BR.1")
 
 
-def system_message(id: str, kind: str, at: int = wire.NOON + 5, **told: Any) -> dict[str, Any]:
+def system_message(id: str, kind: str, told: dict[str, str]) -> dict[str, Any]:
     body = "Ana mudou de número"
     return {
         "from": wire.ANA,
         "id": id,
-        "timestamp": str(at),
+        "timestamp": str(wire.NOON + 5),
         "type": "system",
         "system": {"body": body, "type": kind, **told},
     }
@@ -69,7 +69,7 @@ def test_one_who_changes_number_stays_one_lead(
 ) -> None:
     told = [
         wire.text("w1", sender=wire.ANA),
-        system_message("w2", "user_changed_number", **{key: MOVED}),
+        system_message("w2", "user_changed_number", {key: MOVED}),
         wire.text("w3", sender=MOVED, at=wire.NOON + 9),
     ]
     for number in order:
