@@ -1,9 +1,9 @@
 """An "Export chat" file becomes lines: when, who, what.
 
-Nobody has written the format down. What is known of it comes from those who read such files: the
-tests of whatsapp-chat-parser, chat-miner and whatstk (2026-10), and the words of WhatsApp for iOS as
-collected in starkdmi/whats_json. A file holds no ids, no zone and no quotes; Android does not even
-write the seconds.
+Nobody has written the format down. What is known of it comes from those who read such files, as of
+2026-11: the tests of Pustur/whatsapp-chat-parser and joweich/chat-miner, and WhatsApp's own words in
+starkdmi/whats_json and mlomb/chat-analytics. A file holds no ids, no zone and no quotes; Android does
+not even write the seconds.
 
 What a file cannot tell, and what is done about it:
 
@@ -11,6 +11,7 @@ What a file cannot tell, and what is done about it:
   the shape of the file's own, is taken for one even when somebody pasted it into a message. Two kinds
   are told apart: on iOS the pasted line follows a bare LF where messages end in CRLF; and a line that
   goes back by more than a day, by an author who never speaks in order, belongs to the message before.
+  An old part of the same chat, pasted into it, comes out as messages of that time.
 - A name may contain ": ", and so may a message. See `_Authors`.
 - Android writes `null` for what it cannot export; whoever types "null" is read as having sent nothing.
 - Two people of the same name are one participant.
