@@ -9,7 +9,8 @@ from typing import Final
 
 import msgspec
 
-from capture_service import fold, identity, store
+from capture_service import fold, identity, imports, store
+from capture_service.ids import uuid7
 from capture_service.ingest import Ingest, Outcome
 from plumbing import errors, postgres
 
@@ -145,25 +146,39 @@ def run_sync(
             store.delete_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id)
             return sync, []
         store.update_sync(
-            conn, tenant_id=sync.tenant_id, id=sync.id, status="in_progress", step="replay", percent=0
+            conn,
+            tenant_id=sync.tenant_id,
+            id=sync.id,
+            status="in_progress",
+            step="import" if sync.sync_type == "chat_export" else "replay",
+            percent=0,
         )
         store.postpone_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id, by=_LEASE)
         return sync, _needles(store.identifiers_of_lead(conn, tenant_id=sync.tenant_id, lead_id=sync.lead_id))
+
+    def at_work(conn: postgres.Transaction) -> None:
+        store.postpone_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id, by=_LEASE)
 
     sync, needles = postgres.run_transaction(pool, begin, timeout_s=_CHUNK_TIMEOUT_S)
     if sync.status in ("completed", "failed"):
         return sync
     try:
-        apply_unrouted(ingest, pool, tenant)
-        _replay_lead(ingest, pool, sync, needles, before=clock())
-        _finish(pool, sync, status="completed")
+        detail = None
+        if sync.sync_type == "chat_export":
+            detail = imports.run(pool, sync, on_chunk=at_work)
+        else:
+            apply_unrouted(ingest, pool, tenant)
+            _replay_lead(ingest, pool, sync, needles, before=clock())
+        _finish(pool, sync, status="completed", now=clock(), detail=detail)
     except errors.RecadoError as error:
         if error.is_retryable:
             raise
-        _finish(pool, sync, status="failed", error_message=error.detail)
+        _finish(pool, sync, status="failed", now=clock(), error_message=error.detail)
     except Exception as error:
         log.exception("sync_failed", extra={"sync_id": str(sync_id)})
-        _finish(pool, sync, status="failed", error_message=f"internal error: {type(error).__name__}")
+        _finish(
+            pool, sync, status="failed", now=clock(), error_message=f"internal error: {type(error).__name__}"
+        )
 
     def reread(conn: postgres.Transaction) -> store.SyncLogRow:
         row = store.find_sync(conn, tenant_id=sync.tenant_id, id=sync.id)
@@ -232,10 +247,22 @@ def _replay_lead(
 
 
 def _finish(
-    pool: postgres.Pool, sync: store.SyncLogRow, *, status: str, error_message: str | None = None
+    pool: postgres.Pool,
+    sync: store.SyncLogRow,
+    *,
+    status: str,
+    now: datetime,
+    error_message: str | None = None,
+    detail: str | None = None,
 ) -> None:
     def work(conn: postgres.Transaction) -> None:
         if status == "completed" and sync.lead_id:
+            store.open_missing_conversations(
+                conn,
+                tenant_id=sync.tenant_id,
+                lead_id=sync.lead_id,
+                ids={sync.instance_id: uuid7(now)} if sync.instance_id else {},
+            )
             store.recount_lead(conn, tenant_id=sync.tenant_id, lead_id=sync.lead_id)
         store.update_sync(
             conn,
@@ -244,6 +271,7 @@ def _finish(
             status=status,
             percent=100 if status == "completed" else sync.percent,
             error_message=error_message,
+            detail=detail,
         )
         if sync.lead_id:
             store.note_sync_of_instances(

@@ -10,7 +10,7 @@ import grpc
 import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from capture_service import batches, ids, merging, recovery, store
+from capture_service import batches, fold, ids, imports, merging, recovery, store
 from capture_service.events import Fault
 from capture_service.ingest import Ingest
 from capture_service.sweep import Sweeper
@@ -294,6 +294,89 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         sync = postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
         self._sweeper.wake()
         return _sync(sync)
+
+    def ImportChat(self, request: pb.ImportChatRequest, context: grpc.ServicerContext) -> pb.SyncLog:
+        caller = calls.current().caller
+        caller.require("leads:write")
+        lead_id = _uuid("lead_id", request.lead_id)
+        instance_id = _uuid("instance_id", request.instance_id) if request.instance_id else None
+        if request.date_order not in ("", "dmy", "mdy", "ymd"):
+            raise _invalid("date_order", "must be dmy, mdy or ymd")
+        postgres.run_read(
+            self._pool, lambda conn: self._tenant_of_lead(conn, lead_id), timeout_s=_remaining_s()
+        )
+        how = imports.Request(
+            business=request.business_participant,
+            time_zone=request.time_zone,
+            date_order=request.date_order or None,  # pyright: ignore[reportArgumentType] - checked above
+        )
+        brought = imports.read(request.file, how)
+        sync_id = ids.uuid7(self._clock())
+
+        def work(conn: postgres.Transaction) -> pb.SyncLog:
+            tenant_id = self._tenant_of_lead(conn, lead_id)
+            target = self._import_target(conn, tenant_id, lead_id, instance_id)
+            _, report = imports.prepare(conn, brought, how, target=target, sync_id=sync_id)
+            if request.is_dry_run:
+                return pb.SyncLog(
+                    lead_id=str(lead_id),
+                    sync_type="chat_export",
+                    status="completed",
+                    step="dry_run",
+                    percent=100,
+                    instance_id=str(target.instance_public_id),
+                    detail_json=fold.document(report),
+                )
+            sync = store.insert_import(
+                conn,
+                tenant_id=tenant_id,
+                id=sync_id,
+                lead_id=lead_id,
+                instance_id=target.instance_id,
+                requested_by=caller.subject,
+                row=store.ImportRow(
+                    request=fold.document(how),
+                    media_names=brought.media_names,
+                    text=imports.keep(brought.text),
+                ),
+            )
+            arguments = {"tenant": caller.tenant, "sync_id": str(sync.id)}
+            store.insert_outbox_rows(
+                conn, [store.OutboxRow(tenant_id, sync.id, jobs.RUN_SYNC.name, arguments)]
+            )
+            return _sync(sync, target.instance_public_id)
+
+        sync = postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
+        self._sweeper.wake()
+        return sync
+
+    def _import_target(
+        self, conn: postgres.Transaction, tenant_id: int, lead_id: uuid.UUID, instance_id: uuid.UUID | None
+    ) -> store.ImportTarget:
+        """Give the conversation that a chat belongs to. Raises InvalidArgument, NotFound."""
+        granted = _granted(calls.current().caller)
+        visible = {
+            row.public_id: row.id
+            for row in store.list_instances(conn, tenant_id=tenant_id)
+            if granted is None or row.public_id in granted
+        }
+        if instance_id is not None and instance_id not in visible:
+            raise errors.NotFound("no such instance")
+        if instance_id is not None:
+            chosen = visible[instance_id]
+        else:
+            talking = [
+                found
+                for found in store.instances_of_lead(conn, tenant_id=tenant_id, lead_id=lead_id)
+                if found in visible.values()
+            ]
+            if len(talking) != 1:
+                raise _invalid("instance_id", f"is required: the lead talks to {len(talking)} numbers")
+            [chosen] = talking
+        target = store.find_import_target(conn, tenant_id=tenant_id, lead_id=lead_id, instance_id=chosen)
+        if target is None:
+            raise errors.NotFound("no such lead")
+        return target
 
     def GetSync(self, request: pb.GetSyncRequest, context: grpc.ServicerContext) -> pb.SyncLog:
         caller = calls.current().caller

@@ -56,6 +56,7 @@ def create(settings: Settings, backends: Backends) -> flask.Flask:
         ("GET", f"{_PREFIX}/conversations/sync/<sync_id>", "get_sync", conversations.get_sync),
         ("GET", f"{_PREFIX}/leads", "list_leads", leads.list_leads),
         ("GET", f"{_PREFIX}/leads/<lead_id>", "get_lead", leads.get_lead),
+        ("POST", f"{_PREFIX}/leads/<lead_id>/import", "import_chat", leads.import_chat),
         ("GET", f"{_PREFIX}/leads/<lead_id>/merges", "list_merges", leads.list_merges),
         ("DELETE", f"{_PREFIX}/leads/<lead_id>/merges/<merge_id>", "undo_merge", leads.undo_merge),
         ("GET", f"{_PREFIX}/instances", "list_instances", instances.list_instances),

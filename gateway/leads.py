@@ -3,7 +3,15 @@
 import flask
 
 from gateway import auth, backends, parameters, render
+from plumbing import errors
+from plumbing.errors import FieldFault
 from protos import capture_pb2, history_pb2
+
+FILE_BYTES_MAX = 16 * 1024 * 1024
+# What a form says around the file.
+_FORM_BYTES = 64 * 1024
+# 40,000 lines are read and compared before the answer.
+_IMPORT_TIMEOUT_S = 30.0
 
 
 def list_leads() -> flask.Response:
@@ -31,6 +39,36 @@ def get_lead(lead_id: str) -> flask.Response:
         pass
     request = history_pb2.GetLeadRequest(lead_id=parameters.path_identifier("lead", lead_id))
     return render.answer(render.lead(services.call(services.history.GetLead, request, token=token)))
+
+
+def import_chat(lead_id: str) -> flask.Response:
+    """Import an exported chat: the file is the body, or the part `file` of a form."""
+    flask.request.max_content_length = FILE_BYTES_MAX + _FORM_BYTES
+    services = backends.of(flask.current_app)
+    token = auth.token_of(services.verifier, "leads:write")
+    with parameters.query() as query:
+        is_dry_run = query.choice("dryRun", "false", among=("true", "false")) == "true"
+        request = capture_pb2.ImportChatRequest(
+            lead_id=parameters.path_identifier("lead", lead_id),
+            instance_id=query.optional_identifier("instanceId"),
+            business_participant=query.required_text("businessParticipant", longest=200),
+            time_zone=query.required_text("timeZone", longest=64),
+            date_order=query.choice("dateOrder", "", among=("dmy", "mdy", "ymd")),
+            is_dry_run=is_dry_run,
+        )
+    if flask.request.mimetype == "multipart/form-data":
+        part = flask.request.files.get("file")
+        if part is None:
+            raise errors.InvalidArgument("the form is not right", fields=(FieldFault("file", "is required"),))
+        request.file = part.read()
+    else:
+        request.file = flask.request.get_data()
+    sync = services.call(services.capture.ImportChat, request, token=token, timeout_s=_IMPORT_TIMEOUT_S)
+    if is_dry_run:
+        return render.answer(render.sync(sync))
+    response = render.answer(render.sync(sync), 202)
+    response.headers["Location"] = flask.url_for("get_sync", sync_id=sync.id)
+    return response
 
 
 def list_merges(lead_id: str) -> flask.Response:

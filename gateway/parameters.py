@@ -50,6 +50,20 @@ class Query:
             self._refuse(name, "must be a UUID")
         return text
 
+    def optional_identifier(self, name: str) -> str:
+        """Give a UUID, or "" when it is not given."""
+        return self.identifier(name) if name in self._values else self._absent(name)
+
+    def _absent(self, name: str) -> str:
+        self._known.add(name)
+        return ""
+
+    def required_text(self, name: str, *, longest: int) -> str:
+        text = self.text(name, longest=longest)
+        if not text:
+            self._refuse(name, "is required")
+        return text
+
     def integer(self, name: str, default: int, *, at_least: int, at_most: int) -> int:
         text = self._take(name)
         if text is None:

@@ -424,3 +424,21 @@ class ApplyWebhookResponse(_message.Message):
     state: LedgerState
     messages_imported: int
     def __init__(self, state: _Optional[_Union[LedgerState, str]] = ..., messages_imported: _Optional[int] = ...) -> None: ...
+
+class ImportChatRequest(_message.Message):
+    __slots__ = ("lead_id", "instance_id", "file", "business_participant", "time_zone", "date_order", "is_dry_run")
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    BUSINESS_PARTICIPANT_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    DATE_ORDER_FIELD_NUMBER: _ClassVar[int]
+    IS_DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    lead_id: str
+    instance_id: str
+    file: bytes
+    business_participant: str
+    time_zone: str
+    date_order: str
+    is_dry_run: bool
+    def __init__(self, lead_id: _Optional[str] = ..., instance_id: _Optional[str] = ..., file: _Optional[bytes] = ..., business_participant: _Optional[str] = ..., time_zone: _Optional[str] = ..., date_order: _Optional[str] = ..., is_dry_run: _Optional[bool] = ...) -> None: ...

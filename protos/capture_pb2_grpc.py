@@ -54,6 +54,11 @@ class CaptureServiceStub:
                 request_serializer=protos_dot_capture__pb2.StartSyncRequest.SerializeToString,
                 response_deserializer=protos_dot_capture__pb2.SyncLog.FromString,
                 _registered_method=True)
+        self.ImportChat = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/ImportChat',
+                request_serializer=protos_dot_capture__pb2.ImportChatRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.SyncLog.FromString,
+                _registered_method=True)
         self.GetSync = channel.unary_unary(
                 '/recado.capture.v1.CaptureService/GetSync',
                 request_serializer=protos_dot_capture__pb2.GetSyncRequest.SerializeToString,
@@ -148,6 +153,15 @@ class CaptureServiceServicer:
     def StartSync(self, request, context):
         """Start the manual recovery of one lead and return its sync log; while one is pending or in
         progress, that one is returned. Scope: history:sync.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportChat(self, request, context):
+        """Import an exported chat into a lead's history: a job adds what is not there yet. The file is read at
+        once, and a bad one refused; a dry run reports what would happen and changes nothing.
+        Scope: leads:write.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -265,6 +279,11 @@ def add_CaptureServiceServicer_to_server(servicer, server):
             'StartSync': grpc.unary_unary_rpc_method_handler(
                     servicer.StartSync,
                     request_deserializer=protos_dot_capture__pb2.StartSyncRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.SyncLog.SerializeToString,
+            ),
+            'ImportChat': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportChat,
+                    request_deserializer=protos_dot_capture__pb2.ImportChatRequest.FromString,
                     response_serializer=protos_dot_capture__pb2.SyncLog.SerializeToString,
             ),
             'GetSync': grpc.unary_unary_rpc_method_handler(
@@ -435,6 +454,33 @@ class CaptureService:
             target,
             '/recado.capture.v1.CaptureService/StartSync',
             protos_dot_capture__pb2.StartSyncRequest.SerializeToString,
+            protos_dot_capture__pb2.SyncLog.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportChat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/ImportChat',
+            protos_dot_capture__pb2.ImportChatRequest.SerializeToString,
             protos_dot_capture__pb2.SyncLog.FromString,
             options,
             channel_credentials,

@@ -81,3 +81,20 @@ GRANT SELECT, INSERT, UPDATE ON lead_merges TO recado_capture;
 GRANT SELECT, INSERT ON account_events TO recado_capture;
 -- A merged lead's conversations become the survivor's.
 GRANT DELETE ON conversations TO recado_capture;
+
+-- The texts of imported chats, as long as the sync log that says what became of them: the ledger of
+-- what did not come from Meta.
+CREATE TABLE chat_imports (
+  tenant_id int4 NOT NULL,
+  id uuid NOT NULL,
+  -- JSON: business participant, time zone, date order.
+  request text NOT NULL,
+  media_names text[] NOT NULL,
+  -- zstd.
+  text bytea NOT NULL,
+  CONSTRAINT chat_imports_id_is_unique PRIMARY KEY (tenant_id, id),
+  CONSTRAINT chat_imports_sync_exists
+    FOREIGN KEY (tenant_id, id) REFERENCES whatsapp_sync_logs (tenant_id, id) ON DELETE CASCADE
+);
+ALTER TABLE chat_imports ALTER COLUMN text SET STORAGE EXTERNAL;
+GRANT SELECT, INSERT ON chat_imports TO recado_capture;

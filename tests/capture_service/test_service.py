@@ -59,6 +59,7 @@ REQUESTS: dict[str, Any] = {
     "StartSync": pb.StartSyncRequest(lead_id=SOME_ID),
     "GetSync": pb.GetSyncRequest(sync_id=SOME_ID),
     "RunSync": pb.RunSyncRequest(tenant="padaria", sync_id=SOME_ID),
+    "ImportChat": pb.ImportChatRequest(lead_id=SOME_ID),
     "ApplyWebhook": pb.ApplyWebhookRequest(tenant="padaria", batch_id=SOME_ID),
     "GetBatch": pb.GetBatchRequest(batch_id=SOME_ID),
     "ListAccountEvents": pb.ListAccountEventsRequest(instance_id=SOME_ID),

@@ -1,0 +1,189 @@
+"""Which lines of an exported chat are not there yet, and what message each of them makes.
+
+A file has no ids. A line is held to be a message that is known when minute, direction and text are
+equal; of lines that are equal among themselves, as many are known as there are such messages.
+"""
+
+import hashlib
+import re
+import unicodedata
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+import msgspec
+
+from capture_service import fold, kinds
+from capture_service.chat_export.parser import Chat, Line
+from protos import ids
+
+# Of two files of one chat, both name a message the same only if its key does not depend on the file.
+WAMID_PREFIX: Final = "export."
+_MEDIA: Final = "\0media"
+_DELETED: Final = "\0deleted"
+_SPACE: Final = re.compile(r"\s+")
+_INVISIBLE: Final = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_KINDS: Final[Mapping[str, str]] = {
+    "image": "image",
+    "video": "video",
+    "gif": "video",
+    "audio": "audio",
+    "sticker": "sticker",
+    "document": "document",
+    "contact": "contacts",
+}
+
+
+class Key(NamedTuple):
+    """What tells a line from others, and a message from others: minutes since 1970, direction, text."""
+
+    minute: int
+    direction: int
+    text: str
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A message that is there already; `texts` are all that it ever said."""
+
+    sent_at: datetime
+    direction: int
+    texts: list[str]
+    is_media: bool
+    is_revoked: bool
+
+
+class Plan(msgspec.Struct):
+    """What importing a chat does."""
+
+    messages: list[fold.Message]
+    """Those to add, in the order of the file."""
+    matched: int
+    notices: int
+    """Lines that nobody said: they are not imported."""
+    deleted: int
+    edited: int
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where the messages belong."""
+
+    tenant_id: int
+    instance_id: int
+    instance_public_id: uuid.UUID
+    lead_id: uuid.UUID
+    batch_id: uuid.UUID
+    is_group: bool
+
+
+def known_keys(messages: Iterable[Known]) -> list[set[Key]]:
+    """Give for every known message the keys under which a line may stand for it."""
+    found: list[set[Key]] = []
+    for message in messages:
+        texts = {normalised(text) for text in message.texts if text}
+        if message.is_media:
+            texts.add(_MEDIA)
+        if message.is_revoked:
+            texts.add(_DELETED)
+        minute = int(message.sent_at.timestamp()) // 60
+        found.append({Key(minute, message.direction, text) for text in texts})
+    return found
+
+
+def plan(chat: Chat, *, business: str, known: Iterable[Known], place: Place) -> Plan:
+    """Say what the chat adds to what is known.
+
+    The same chat, or a later export of it, names every message the same again, so that importing it
+    once more adds nothing.
+    """
+    unclaimed: dict[Key, list[set[Key]]] = {}
+    for keys in known_keys(known):
+        for key in keys:
+            unclaimed.setdefault(key, []).append(keys)
+    claimed: set[int] = set()
+    ordinals: Counter[Key] = Counter()
+    in_minute: Counter[tuple[int, bool]] = Counter()
+    result = Plan([], 0, 0, 0, 0, None, None)
+    for line in chat.lines:
+        if line.kind == "system" or line.author is None:
+            result.notices += 1
+            continue
+        result.deleted += line.kind == "deleted"
+        result.edited += line.is_edited
+        result.first_at = min(result.first_at or line.at, line.at)
+        result.last_at = max(result.last_at or line.at, line.at)
+        direction = fold.OUTBOUND if line.author == business else fold.INBOUND
+        key = Key(int(line.at.timestamp()) // 60, direction, _text_of(line))
+        match = next((keys for keys in unclaimed.get(key, ()) if id(keys) not in claimed), None)
+        if match is not None:
+            claimed.add(id(match))
+            result.matched += 1
+            continue
+        ordinals[key] += 1
+        # Android writes no seconds: thousandths keep the order of the file within the minute.
+        in_minute[int(line.at.timestamp()), line.has_seconds] += 1
+        offset = min(in_minute[int(line.at.timestamp()), line.has_seconds] - 1, 999)
+        at = line.at + timedelta(milliseconds=offset)
+        result.messages.append(_message(line, key, ordinals[key], at, direction, place))
+    return result
+
+
+def normalised(text: str) -> str:
+    """Give a text as it is compared: one form of each letter, no invisible marks, single spaces."""
+    plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+    return _SPACE.sub(" ", plain).strip()
+
+
+def _text_of(line: Line) -> str:
+    match line.kind:
+        case "deleted":
+            return _DELETED
+        case "media" if not line.text:
+            return _MEDIA
+        case _:
+            return normalised(line.text)
+
+
+def _message(line: Line, key: Key, ordinal: int, at: datetime, direction: int, place: Place) -> fold.Message:
+    said = "\n".join((str(place.lead_id), str(key.minute), str(direction), key.text, str(ordinal)))
+    wamid = WAMID_PREFIX + hashlib.blake2b(said.encode(errors="replace"), digest_size=16).hexdigest()
+    kind = "text"
+    content: dict[str, object] = {}
+    body: str | None = line.text
+    mentions: dict[str, object] = {}
+    if line.kind == "media":
+        kind = _KINDS.get(line.media_kind or "", "document" if line.media_name else "media_placeholder")
+        told = {"filename": line.media_name} if line.media_name else {}
+        if told:
+            content[kind] = told
+        body = line.text or kinds.line(kind, {kind: told})
+    elif line.kind == "deleted":
+        kind, body = "unknown", None
+        mentions["revokes"] = [{"at": int(line.at.timestamp()), "wamid": wamid}]
+    elif line.kind == "empty":
+        kind, body = "unknown", kinds.line("unknown", {})
+    sender = None
+    if place.is_group and direction == fold.INBOUND:
+        sender = fold.document({"name": line.author, "number": None, "user_id": None})
+    return fold.Message(
+        tenant_id=place.tenant_id,
+        instance_id=place.instance_id,
+        id=ids.message_id(place.instance_public_id, wamid),
+        wamid=wamid,
+        batch_id=place.batch_id,
+        sources=fold.CHAT_EXPORT,
+        sent_at=at.astimezone(UTC),
+        type=kind,
+        body=body,
+        content=fold.document(content) if content else None,
+        content_rank=fold.content_rank(fold.CHAT_EXPORT, kind),
+        direction=direction,
+        lead_id=place.lead_id,
+        sender=sender,
+        party_rank=fold.PARTY_RANKS[fold.CHAT_EXPORT],
+        status=fold.SENT if direction == fold.OUTBOUND else fold.DELIVERED,
+        mentions=fold.document(mentions) if mentions else None,
+    )

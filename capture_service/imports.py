@@ -1,0 +1,192 @@
+"""Exported chats: a file that the operator brings becomes messages of a lead.
+
+The file is read when it is brought, so that a bad one is refused at once; a job adds its messages.
+"""
+
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final, cast
+from zoneinfo import ZoneInfo
+
+import msgspec
+import zstandard
+
+from capture_service import fold, kinds, store
+from capture_service.chat_export import archive, matching, parser
+from plumbing import errors, postgres
+from plumbing.errors import FieldFault
+
+FILE_BYTES_MAX: Final = 16 * 1024 * 1024
+_TIMEOUT_S: Final = 30.0
+_CHUNK_MESSAGES: Final = 500
+_MARGIN: Final = timedelta(minutes=1)
+_PARTICIPANTS_SHOWN: Final = 20
+_MEDIA_KINDS: Final = frozenset(
+    {"image", "video", "audio", "document", "sticker", "contacts", "media_placeholder"}
+)
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """How a file is to be read."""
+
+    business: str
+    """The participant who is the business, as the file writes the name."""
+    time_zone: str
+    """Of the telephone that exported it, e.g. America/Sao_Paulo."""
+    date_order: parser.DateOrder | None = None
+
+
+class Brought(msgspec.Struct, frozen=True):
+    """A file that has been read."""
+
+    text: str
+    media_names: list[str]
+    chat: parser.Chat
+
+
+def read(data: bytes, request: Request) -> Brought:
+    """Read a file as the request says. Raises InvalidArgument naming what is wrong, never content."""
+    if len(data) > FILE_BYTES_MAX:
+        raise _refused("file", f"must be at most {FILE_BYTES_MAX // 1024**2} MiB: export without media")
+    try:
+        zone = ZoneInfo(request.time_zone)
+    except (KeyError, ValueError, OSError):
+        raise _refused("time_zone", "must be the name of a time zone, e.g. America/Sao_Paulo") from None
+    try:
+        export = archive.open_export(data)
+        chat = parser.parse(export.text, zone=zone, date_order=request.date_order)
+    except (archive.Refused, parser.NotAChat) as error:
+        raise _refused("file", error.reason) from None
+    if request.business not in chat.participants:
+        names = ", ".join(list(chat.participants)[:_PARTICIPANTS_SHOWN])
+        raise _refused("business_participant", f"is nobody in this chat; those who speak are: {names}")
+    return Brought(export.text, export.media_names, chat)
+
+
+def prepare(
+    conn: postgres.Transaction,
+    brought: Brought,
+    request: Request,
+    *,
+    target: store.ImportTarget,
+    sync_id: uuid.UUID,
+) -> tuple[matching.Plan, dict[str, Any]]:
+    """Compare a chat with what is there; give what to add, and the report of it."""
+    others = [name for name in brought.chat.participants if name != request.business]
+    if len(others) > 1 and not target.is_group:
+        raise _refused("file", f"has {len(others) + 1} participants: it is a group's, the lead is a person")
+    times = [line.at for line in brought.chat.lines]
+    known = (
+        store.list_known(
+            conn,
+            tenant_id=target.tenant_id,
+            lead_id=target.lead_id,
+            instance_id=target.instance_id,
+            from_time=min(times) - _MARGIN,
+            to_time=max(times) + _MARGIN,
+        )
+        if times
+        else []
+    )
+    plan = matching.plan(
+        brought.chat,
+        business=request.business,
+        known=[_known(row) for row in known if not row.wamid.startswith(matching.WAMID_PREFIX)],
+        place=matching.Place(
+            tenant_id=target.tenant_id,
+            instance_id=target.instance_id,
+            instance_public_id=target.instance_public_id,
+            lead_id=target.lead_id,
+            batch_id=sync_id,
+            is_group=target.is_group,
+        ),
+    )
+    there = {row.id for row in known}
+    new = sum(message.id not in there for message in plan.messages)
+    chat = brought.chat
+    return plan, {
+        "lines": len(chat.lines),
+        "new": new,
+        "matched": plan.matched + len(plan.messages) - new,
+        "notices": plan.notices,
+        "deleted": plan.deleted,
+        "edited": plan.edited,
+        "attachments": len(brought.media_names),
+        "participants": [
+            {"name": name, "messages": count, "isBusiness": name == request.business}
+            for name, count in chat.participants.items()
+        ],
+        "platform": chat.platform,
+        "dateOrder": chat.date_order,
+        "isDateOrderGuessed": chat.is_ambiguous,
+        "firstAt": plan.first_at,
+        "lastAt": plan.last_at,
+    }
+
+
+def keep(text: str) -> bytes:
+    """Give the text as it is kept for the job."""
+    return zstandard.ZstdCompressor(level=9).compress(text.encode(errors="surrogatepass"))
+
+
+def run(
+    pool: postgres.Pool, sync: store.SyncLogRow, *, on_chunk: Callable[[postgres.Transaction], None]
+) -> str:
+    """Do what the sync log of a chat export asks for; give the report. Safe to run again."""
+
+    def load(conn: postgres.Transaction) -> tuple[store.ImportRow, store.ImportTarget]:
+        row = store.find_import(conn, tenant_id=sync.tenant_id, id=sync.id)
+        if row is None or sync.lead_id is None or sync.instance_id is None:
+            raise errors.NotFound("no such import")
+        target = store.find_import_target(
+            conn, tenant_id=sync.tenant_id, lead_id=sync.lead_id, instance_id=sync.instance_id
+        )
+        if target is None:
+            raise errors.NotFound("no such lead")
+        return row, target
+
+    row, target = postgres.run_read(pool, load, timeout_s=_TIMEOUT_S)
+    request = msgspec.json.decode(row.request, type=Request)
+    text = zstandard.ZstdDecompressor().decompress(row.text).decode(errors="surrogatepass")
+    chat = parser.parse(text, zone=ZoneInfo(request.time_zone), date_order=request.date_order)
+    brought = Brought(text, row.media_names, chat)
+    plan, report = postgres.run_read(
+        pool,
+        lambda conn: prepare(conn, brought, request, target=target, sync_id=sync.id),
+        timeout_s=_TIMEOUT_S,
+    )
+    messages = plan.messages
+    for start in range(0, len(messages), _CHUNK_MESSAGES):
+        chunk = fold.fold(messages[start : start + _CHUNK_MESSAGES])
+        percent = 95 * (start + len(chunk)) // len(messages)
+
+        def work(
+            conn: postgres.Transaction, chunk: list[fold.Message] = chunk, percent: int = percent
+        ) -> None:
+            added = store.insert_messages(conn, chunk)
+            store.add_to_sync(
+                conn, tenant_id=sync.tenant_id, id=sync.id, percent=percent, messages=len(added)
+            )
+            on_chunk(conn)
+
+        postgres.run_transaction(pool, work, timeout_s=_TIMEOUT_S)
+    return fold.document(report)
+
+
+def _known(row: store.KnownMessage) -> matching.Known:
+    mentions = cast("dict[str, Any]", msgspec.json.decode(row.mentions)) if row.mentions else {}
+    edits = [edit.get("body") or "" for edit in mentions.get("edits", ())]
+    is_media = row.type in _MEDIA_KINDS
+    is_sign = is_media and row.body == kinds.line(row.type, {})
+    return matching.Known(
+        sent_at=row.sent_at,
+        direction=row.direction,
+        texts=[*([] if is_sign else [row.body or ""]), *edits],
+        is_media=is_media,
+        is_revoked=bool(mentions.get("revokes")),
+    )
+
+
+def _refused(field: str, reason: str) -> errors.InvalidArgument:
+    return errors.InvalidArgument("the chat cannot be imported", fields=(FieldFault(field, reason),))

@@ -1,0 +1,215 @@
+"""Importing an exported chat, over the API."""
+
+import io
+import zipfile
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests import wire
+from tests.gateway.conftest import API, System
+
+CHAT = """\
+12/09/2026 09:15 - As mensagens e ligações são protegidas com a criptografia de ponta a ponta.
+12/09/2026 09:15 - Ana: Bom dia! Tem pão de queijo?
+12/09/2026 09:16 - Padaria Aurora: Tem sim,
+quentinho!
+12/09/2026 09:16 - Ana: ok
+12/09/2026 09:16 - Ana: ok
+12/09/2026 09:17 - Padaria Aurora: <Mídia oculta>
+12/09/2026 09:18 - Ana: Mensagem apagada
+13/09/2026 08:00 - Ana: até amanhã <Mensagem editada>
+"""
+HOW = {"businessParticipant": "Padaria Aurora", "timeZone": "America/Sao_Paulo"}
+
+
+def zipped(name: str, text: str) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        archive.writestr(name, text)
+    return data.getvalue()
+
+
+@pytest.fixture
+def lead_id(system: System, owner: str) -> str:
+    system.register(owner)
+    system.post_webhook(wire.messages(wire.text("w1", "hoje não")))
+    [lead] = system.leads(owner)
+    return lead["id"]
+
+
+def bring(system: System, token: str, lead_id: str, data: bytes | str = CHAT, **how: Any) -> Any:
+    return system.client.post(
+        f"{API}/leads/{lead_id}/import",
+        query_string={**HOW, **how},
+        data=data,
+        content_type="application/octet-stream",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+
+
+def imported(
+    system: System, token: str, lead_id: str, data: bytes | str = CHAT, **how: Any
+) -> dict[str, Any]:
+    answer = bring(system, token, lead_id, data, **how)
+    assert answer.status_code == 202, answer.text
+    system.run_sync("padaria", answer.json["syncId"])
+    return system.get(f"/conversations/sync/{answer.json['syncId']}", token).json
+
+
+def chat_of(system: System, token: str, lead_id: str) -> list[dict[str, Any]]:
+    return [message for message in system.walk(token, lead_id) if message["syncSource"] == "chat_export"]
+
+
+@pytest.mark.parametrize(
+    "data", [CHAT, zipped("_chat.txt", CHAT), zipped("Conversa do WhatsApp com Ana.txt", CHAT)]
+)
+def test_a_chat_becomes_messages_in_their_order(system: System, owner: str, lead_id: str, data: Any) -> None:
+    sync = imported(system, owner, lead_id, data)
+
+    assert (sync["status"], sync["messagesImported"], sync["percent"]) == ("completed", 7, 100)
+    assert [(m["direction"], m["body"]) for m in chat_of(system, owner, lead_id)] == [
+        ("INBOUND", "Bom dia! Tem pão de queijo?"),
+        ("OUTBOUND", "Tem sim,\nquentinho!"),
+        ("INBOUND", "ok"),
+        ("INBOUND", "ok"),
+        ("OUTBOUND", "📎"),
+        ("INBOUND", None),
+        ("INBOUND", "até amanhã"),
+    ]
+    first, *_, deleted, _last = chat_of(system, owner, lead_id)
+    assert first["timestamp"] == "2026-09-12T12:15:00Z"
+    assert deleted["revokedAt"]
+    assert not any(message["isSyncInitial"] for message in chat_of(system, owner, lead_id))
+    [lead] = system.leads(owner)
+    assert lead["messageCount"] == 8
+    assert lead["firstMessageAt"] == first["timestamp"]
+
+
+def test_the_same_chat_again_and_a_later_export_of_it_double_nothing(
+    system: System, owner: str, lead_id: str
+) -> None:
+    imported(system, owner, lead_id)
+
+    again = imported(system, owner, lead_id)
+    later = imported(system, owner, lead_id, CHAT + "14/09/2026 10:00 - Ana: e hoje?\n")
+
+    assert (again["messagesImported"], later["messagesImported"]) == (0, 1)
+    assert len(chat_of(system, owner, lead_id)) == 8
+
+
+def test_what_the_api_has_brought_is_matched_and_not_doubled(
+    system: System, owner: str, lead_id: str
+) -> None:
+    noon = datetime(2026, 9, 12, 12, 15, 42, tzinfo=UTC)
+    at = int(noon.timestamp())
+    system.post_webhook(
+        wire.messages(
+            wire.text("w2", "Bom dia!  Tem pão de queijo?", at=at),
+            wire.text("w3", "ok", at=at + 60),
+        )
+    )
+
+    sync = imported(system, owner, lead_id)
+
+    assert sync["messagesImported"] == 5
+    assert sync["detail"]["matched"] == 2
+    bodies = [message["body"] for message in system.walk(owner, lead_id)]
+    assert bodies.count("ok") == 2
+    assert sum("pão de queijo" in (body or "") for body in bodies) == 1
+
+
+def test_a_dry_run_reports_and_changes_nothing(system: System, owner: str, lead_id: str) -> None:
+    answer = bring(system, owner, lead_id, dryRun="true")
+
+    assert answer.status_code == 200
+    report = answer.json["detail"]
+    assert (report["new"], report["matched"], report["notices"], report["deleted"]) == (7, 0, 1, 1)
+    assert {who["name"]: who["isBusiness"] for who in report["participants"]} == {
+        "Ana": False,
+        "Padaria Aurora": True,
+    }
+    assert report["dateOrder"] == "dmy"
+    assert chat_of(system, owner, lead_id) == []
+    assert system.execute("SELECT count(*) FROM chat_imports").fetchall() == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("data", "how", "field"),
+    [
+        (CHAT, {"businessParticipant": "Ninguém"}, "business_participant"),
+        (CHAT, {"timeZone": "Marte/Olimpo"}, "time_zone"),
+        (CHAT, {"timeZone": "../../etc/passwd"}, "time_zone"),
+        ("não é uma conversa", {}, "file"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(64), {}, "file"),
+        (zipped("../_chat.txt", CHAT), {}, "file"),
+        (zipped("foto.jpg", "x"), {}, "file"),
+        (CHAT + "14/09/2026 10:00 - Caio: e eu?\n", {}, "file"),
+        (b"", {}, "file"),
+    ],
+)
+def test_what_cannot_be_imported_is_refused_with_the_reason(
+    system: System, owner: str, lead_id: str, data: Any, how: dict[str, str], field: str
+) -> None:
+    answer = bring(system, owner, lead_id, data, **how)
+
+    assert answer.status_code == 400, answer.text
+    [fault] = answer.json["errors"]
+    assert _snake(fault["field"]) == field
+    assert chat_of(system, owner, lead_id) == []
+
+
+def test_a_parameter_that_is_missing_or_unknown_is_named(system: System, owner: str, lead_id: str) -> None:
+    answer = bring(system, owner, lead_id, businessParticipant="", zone="x", dateOrder="ydm")
+
+    assert answer.status_code == 400
+    assert {fault["field"] for fault in answer.json["errors"]} == {"businessParticipant", "zone", "dateOrder"}
+
+
+def test_a_zip_that_unpacks_to_far_more_is_refused(system: System, owner: str, lead_id: str) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("_chat.txt", b"0" * 80_000_000)
+
+    assert bring(system, owner, lead_id, data.getvalue()).status_code == 400
+
+
+def test_a_file_larger_than_the_limit_is_413(system: System, owner: str, lead_id: str) -> None:
+    assert bring(system, owner, lead_id, b"x" * (17 * 1024 * 1024)).status_code == 413
+
+
+def test_a_form_with_the_file_is_taken_too(system: System, owner: str, lead_id: str) -> None:
+    answer = system.client.post(
+        f"{API}/leads/{lead_id}/import",
+        query_string=HOW,
+        data={"file": (io.BytesIO(CHAT.encode()), "chat.txt")},
+        headers={"Authorization": f"Bearer {owner}"},
+    )
+
+    assert answer.status_code == 202
+
+
+def test_a_lead_that_talks_to_two_numbers_needs_to_be_told_which(
+    system: System, owner: str, lead_id: str
+) -> None:
+    other = system.register(owner, "222")
+    change = wire.change(number_id="222", messages=[wire.text("w9")], contacts=[wire.contact()])
+    system.post_webhook(wire.webhook(wire.entry(change)))
+
+    assert bring(system, owner, lead_id).status_code == 400
+    imported(system, owner, lead_id, instanceId=other)
+
+    assert {message["instanceId"] for message in chat_of(system, owner, lead_id)} == {other}
+
+
+def test_a_stranger_imports_nothing(
+    system: System, owner: str, stranger: str, colleague: str, lead_id: str
+) -> None:
+    assert bring(system, stranger, lead_id).status_code in (403, 404)
+    assert bring(system, colleague, lead_id).status_code == 403
+    assert chat_of(system, owner, lead_id) == []
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
