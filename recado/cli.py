@@ -256,9 +256,13 @@ def add_instance(
     "states",
     default="failed,unrouted",
     show_default=True,
-    help="Which kept webhooks, separated by commas: failed, unrouted, processed.",
+    help="Which kept webhooks, separated by commas: failed, unrouted, processed, ignored, or all.",
 )
 @click.option("--tenant", help="Only this tenant's. Default: everybody's.")
+@click.option("--number", help="Only those of this number (Meta's phone number id).")
+@click.option(
+    "--outdated", "is_outdated", is_flag=True, help="Only those that an older version of Recado read last."
+)
 @click.option("--from", "from_time", type=_Moment(), help="Only those received from then on.")
 @click.option("--to", "to_time", type=_Moment(), help="Only those received before then.")
 @click.option("--list", "is_list", is_flag=True, help="Show what failed and why; apply nothing.")
@@ -266,6 +270,8 @@ def replay(
     data: Path,
     states: str,
     tenant: str | None,
+    number: str | None,
+    is_outdated: bool,
     from_time: datetime | None,
     to_time: datetime | None,
     is_list: bool,
@@ -278,15 +284,67 @@ def replay(
         replaying.show_failures(Connection(data), tenant=tenant)
         return
     names = [part for part in re.split(r"[\s,]+", states) if part]
+    if names == ["all"]:
+        names = list(replaying.STATES)
     for name in names:
         if name not in replaying.STATES:
             raise click.BadParameter(
-                f"{name!r} is none of {', '.join(replaying.STATES)}", param_hint="--state"
+                f"{name!r} is none of {', '.join(replaying.STATES)}, all", param_hint="--state"
             )
     is_whole = replaying.run(
-        Connection(data), states=names, tenant=tenant or "", from_time=from_time, to_time=to_time
+        Connection(data),
+        states=names,
+        tenant=tenant or "",
+        number=number or "",
+        is_outdated=is_outdated,
+        from_time=from_time,
+        to_time=to_time,
     )
     if not is_whole:
+        sys.exit(1)
+
+
+@root.command("import-chat")
+@data_option
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--tenant", required=True, help="The business.")
+@click.option("--lead", "lead_id", required=True, help="Id of the lead whose chat it is.")
+@click.option("--business", required=True, help="Who of the chat is the business, as the file writes it.")
+@click.option("--time-zone", required=True, help="Of the telephone, such as America/Sao_Paulo.")
+@click.option("--instance", "instance_id", default="", help="Id of the number, if the lead talks to several.")
+@click.option(
+    "--date-order",
+    type=click.Choice(["dmy", "mdy", "ymd"]),
+    help="Order of day, month and year. Default: what the whole file says.",
+)
+@click.option("--dry-run", "is_dry_run", is_flag=True, help="Report what would happen; change nothing.")
+def import_chat(
+    data: Path,
+    file: Path,
+    tenant: str,
+    lead_id: str,
+    business: str,
+    time_zone: str,
+    instance_id: str,
+    date_order: str | None,
+    is_dry_run: bool,
+) -> None:
+    """Import a chat that WhatsApp exported (.txt or .zip) into a lead's history. Safe to repeat."""
+    from recado import import_chat as importing
+    from recado.connection import Connection
+
+    is_done = importing.run(
+        Connection(data),
+        file,
+        tenant=tenant,
+        lead_id=lead_id,
+        instance_id=instance_id,
+        business=business,
+        time_zone=time_zone,
+        date_order=date_order or "",
+        is_dry_run=is_dry_run,
+    )
+    if not is_done:
         sys.exit(1)
 
 

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from capture_service import ledger
 from plumbing.rpc import client
 from protos import capture_pb2 as pb
 from protos import capture_pb2_grpc
@@ -22,6 +23,7 @@ STATES: Final = {
     "failed": pb.LEDGER_STATE_FAILED,
     "unrouted": pb.LEDGER_STATE_UNROUTED,
     "processed": pb.LEDGER_STATE_PROCESSED,
+    "ignored": pb.LEDGER_STATE_IGNORED,
 }
 _REPLAY_TIMEOUT_S: Final = 24 * 3600.0
 _LIST_TIMEOUT_S: Final = 15.0
@@ -33,6 +35,8 @@ def run(
     *,
     states: Sequence[str],
     tenant: str,
+    number: str,
+    is_outdated: bool,
     from_time: datetime | None,
     to_time: datetime | None,
 ) -> bool:
@@ -40,6 +44,8 @@ def run(
     request = pb.ReplayWebhooksRequest(
         states=[STATES[state] for state in states],
         tenant=tenant,
+        phone_number_id=number,
+        parser_version_below=ledger.PARSER_VERSION if is_outdated else 0,
         from_time=_timestamp(from_time),
         to_time=_timestamp(to_time),
     )
