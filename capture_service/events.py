@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
-from capture_service import fold, identity, kinds, payload, roster
+from capture_service import fold, identity, kinds, patterns, payload, roster
 from capture_service.payload import Malformed, Object
 from protos import ids
 
@@ -522,11 +522,16 @@ def _told(
         party_rank=fold.PARTY_RANKS[said.source],
         status=said.status,
         errors=fold.document(wire.errors) if wire.errors else None,
+        pattern=patterns.MENU if said.source & fold.LIVE and wire.text and _is_menu(wire.text) else None,
     )
     is_unrendered = said.source == fold.HISTORY and kind in _UNRENDERED
     yield Event(person, message, path, opens_conversation=not is_unrendered)
     if target is not None:
         yield _mention(number, person, item, wire, sent_at, said, target, path)
+
+
+def _is_menu(text: payload.Text) -> bool:
+    return text.body is not None and patterns.is_menu(text.body)
 
 
 def _content(kind: str, item: Object) -> Object:

@@ -7,11 +7,12 @@ outage of Redis left behind.
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from capture_service import recovery, store
+from capture_service import ids, patterns, recovery, store
 from capture_service.ingest import HISTORY_IDLE, Ingest
 from plumbing import errors, postgres
 from protos import jobs
@@ -25,6 +26,10 @@ _LEASE: Final = timedelta(seconds=90)
 _RETRY_AFTER: Final = timedelta(seconds=2)
 _COUNT_MAX: Final = 100
 _TIMEOUT_S: Final = 10.0
+
+# What is answered arrives within it.
+_SETTLED: Final = timedelta(seconds=15)
+_TEXTS_MAX: Final = 200
 
 Enqueue = Callable[[jobs.Job, str, dict[str, str]], None]
 
@@ -70,6 +75,7 @@ class Sweeper:
                     next_unrouted = time.monotonic() + _UNROUTED_EVERY_S
                     self.apply_unrouted()
                     self.end_idle_histories()
+                    self.mark_patterns(now=datetime.now(UTC))
             except errors.RecadoError as error:
                 log.warning("sweep_postponed", extra={"reason": error.reason})
             except Exception:
@@ -100,6 +106,14 @@ class Sweeper:
             self._pool, lambda conn: store.end_idle_histories(conn, before=before), timeout_s=_TIMEOUT_S
         )
 
+    def mark_patterns(self, *, now: datetime) -> None:
+        """Examine what the businesses sent, a little later: what it answers may still be on its way."""
+        while not self._is_stopping.is_set():
+            if not postgres.run_transaction(
+                self._pool, lambda conn: _mark_patterns(conn, now - _SETTLED), timeout_s=_TIMEOUT_S
+            ):
+                return
+
     def apply_unrouted(self) -> None:
         tenants = postgres.run_read(self._pool, store.tenants_awaited, timeout_s=_TIMEOUT_S)
         for tenant in tenants:
@@ -113,3 +127,23 @@ class Sweeper:
                 store.postpone_outbox_row(conn, tenant_id=row.tenant_id, id=row.id, by=_RETRY_AFTER)
 
         postgres.run_transaction(self._pool, work, timeout_s=_TIMEOUT_S)
+
+
+def _mark_patterns(conn: postgres.Transaction, before: datetime) -> bool:
+    """Examine the next texts of every instance; tell whether there may be more."""
+    found = store.list_unexamined(conn, before=ids.uuid7(before), count_max=_TEXTS_MAX)
+    for of_instance in found:
+        texts = store.list_same_texts(conn, of_instance, quick=patterns.QUICK, count_max=_TEXTS_MAX)
+        by_digest: dict[str, list[store.SameText]] = {}
+        for text in texts:
+            by_digest.setdefault(text.digest, []).append(text)
+        marked: dict[uuid.UUID, str] = {}
+        for same in by_digest.values():
+            told = patterns.rules(patterns.Sent(text.lead_id, text.answers_quickly) for text in same)
+            marked |= {
+                text.id: rule for text, rule in zip(same, told, strict=True) if rule and text.pattern is None
+            }
+        if marked:
+            store.mark_patterns(conn, tenant_id=of_instance.tenant_id, patterns=marked)
+        store.note_examined(conn, of_instance)
+    return bool(found)

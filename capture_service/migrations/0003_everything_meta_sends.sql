@@ -98,3 +98,12 @@ CREATE TABLE chat_imports (
 );
 ALTER TABLE chat_imports ALTER COLUMN text SET STORAGE EXTERNAL;
 GRANT SELECT, INSERT ON chat_imports TO recado_capture;
+
+-- Up to which batch the texts of an instance were examined for patterns.
+ALTER TABLE whatsapp_configs ADD COLUMN examined_to uuid;
+-- The texts that the business itself sent and that came live: 8 echo, 32 API; 2 and 4 are history.
+-- What has come since the last examination, and what says the same.
+CREATE INDEX whatsapp_messages_sent_live ON whatsapp_messages (tenant_id, instance_id, batch_id)
+  WHERE direction = 2 AND type = 'text' AND sources & 40 <> 0 AND sources & 6 = 0;
+CREATE INDEX whatsapp_messages_sent_live_by_text ON whatsapp_messages (tenant_id, instance_id, md5(body), batch_id)
+  WHERE direction = 2 AND type = 'text' AND sources & 40 <> 0 AND sources & 6 = 0;
