@@ -126,7 +126,9 @@ def test_quick_answers_to_fewer_people_or_with_other_texts_are_not(
     assert marked(query) == {}
 
 
-def test_one_text_to_many_people_is_a_bots(accept: Accept, query: Query, examine: Callable[[], None]) -> None:
+def test_one_text_to_many_people_is_a_bots(
+    accept: Accept, ingest: Ingest, query: Query, examine: Callable[[], None]
+) -> None:
     for number in range(patterns.SAME_TO_MIN - 1):
         accept(*exchange(number, answered_after=None, text="Promoção!"))
     examine()
