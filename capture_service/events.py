@@ -39,6 +39,7 @@ _CONVERSATION_KEYS: Final = frozenset(
     {"messages", "message_echoes", "statuses", "calls", "history", "standby", "state_sync"}
 )
 _ADDRESS_KEYS: Final = frozenset({"messaging_product", "metadata"})
+_SAID_KEYS: Final = _CONVERSATION_KEYS | _ADDRESS_KEYS | {"contacts"}
 # Kinds whose bytes Meta sends after a history, also as an echo of days ago (field report of a
 # production reconnection, September 2026).
 _MEDIA: Final = frozenset({"image", "video", "audio", "document", "sticker"})
@@ -47,6 +48,7 @@ _MEDIA: Final = frozenset({"image", "video", "audio", "document", "sticker"})
 _UNRENDERED: Final = frozenset({"errors", "unsupported"})
 # Code of "History sync is turned off by the business", wherever it stands.
 HISTORY_DECLINED: Final = 2593109
+_NOTHING_NEW: Final = payload.System()
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -148,7 +150,6 @@ class Batch(msgspec.Struct):
 
 
 Item: TypeAlias = Event | Sighting | Notice | Chunk | Fault
-_Reader: TypeAlias = Callable[[Any, str], Iterable[Item]]
 
 
 def normalise(batch: Batch, field: str, value: Object, path: str) -> Iterator[Item]:
@@ -160,40 +161,51 @@ def normalise(batch: Batch, field: str, value: Object, path: str) -> Iterator[It
         if any(value.get(key) for key in _CONVERSATION_KEYS):
             yield Fault(path, "names no phone_number_id: whose conversations these are is not known")
     else:
-        yield from _conversations(_Number(batch, batch.instance), field, value, path)
+        yield from _conversations(batch, batch.instance, field, value, path)
     yield from _notices(batch, field, value, path)
     yield from batch.doubts
     batch.doubts = []
 
 
-def _conversations(number: "_Number", field: str, value: Object, path: str) -> Iterator[Item]:
+class _Told(msgspec.Struct, frozen=True):
+    """What the items of one value have in common."""
+
+    batch: Batch
+    instance: Instance
+    people: roster.People
+    source: int
+    """The route by which its messages came."""
+    echo_source: int
+
+    def message_id(self, wamid: str) -> uuid.UUID:
+        return ids.message_id(self.instance.public_id, wamid)
+
+
+def _conversations(batch: Batch, instance: Instance, field: str, value: Object, path: str) -> Iterator[Item]:
     people = roster.read(value, path)
-    yield from (Fault(error.path, error.reason) for error in people.faults)
+    for error in people.faults:
+        yield Fault(error.path, error.reason)
     from_history = field == "history"
-    inbound = fold.HISTORY_MEDIA if from_history else fold.WEBHOOK
-    echoed = fold.HISTORY_MEDIA if from_history else fold.ECHO
-    readers: dict[str, _Reader] = {
-        "messages": lambda item, at: _inbound(number, people, item, at, source=inbound),
-        "message_echoes": lambda item, at: _echo(number, people, item, at, source=echoed),
-        "statuses": lambda item, at: _status(number, people, item, at),
-        "calls": lambda item, at: _call(number, people, item, at),
-        "history": lambda item, at: _chunk(number, item, at),
-        "state_sync": lambda item, at: _book_entry(number, item, at),
-        "user_id_update": lambda item, at: _user_id_update(number, item, at),
-    }
-    for key, read in readers.items():
-        yield from _each(value, key, path, read)
+    told = _Told(
+        batch,
+        instance,
+        people,
+        fold.HISTORY_MEDIA if from_history else fold.WEBHOOK,
+        fold.HISTORY_MEDIA if from_history else fold.ECHO,
+    )
+    for key, read in _READERS.items():
+        if key in value:
+            yield from _each(value, key, path, lambda item, at, read=read: read(told, item, at))
     standby = value.get("standby")
     if isinstance(standby, dict):
-        yield from _conversations(number, field, cast("Object", standby), f"{path}.standby")
+        yield from _conversations(batch, instance, field, cast("Object", standby), f"{path}.standby")
     if from_history and (declined := _declined(value.get("errors"))):
-        yield Chunk(number.tenant_id, number.instance.id, number.batch.received_at, path, declined=declined)
+        yield Chunk(instance.tenant_id, instance.id, batch.received_at, path, declined=declined)
 
 
 def _notices(batch: Batch, field: str, value: Object, path: str) -> Iterator[Notice]:
     is_conversation = not _CONVERSATION_KEYS.isdisjoint(value)
-    read = _ADDRESS_KEYS | _CONVERSATION_KEYS | {"contacts"} if is_conversation else _ADDRESS_KEYS
-    told = {key: value[key] for key in value.keys() - read}
+    told = {key: value[key] for key in value.keys() - (_SAID_KEYS if is_conversation else _ADDRESS_KEYS)}
     if is_conversation and not told:
         return
     try:
@@ -214,21 +226,7 @@ def _notices(batch: Batch, field: str, value: Object, path: str) -> Iterator[Not
     )
 
 
-class _Number(msgspec.Struct, frozen=True):
-    """The webhook and the number whose conversations it tells."""
-
-    batch: Batch
-    instance: Instance
-
-    @property
-    def tenant_id(self) -> int:
-        return self.instance.tenant_id
-
-    def message_id(self, wamid: str) -> uuid.UUID:
-        return ids.message_id(self.instance.public_id, wamid)
-
-
-def _each(holder: Object, key: str, path: str, read: _Reader) -> Iterator[Item]:
+def _each(holder: Object, key: str, path: str, read: Callable[[Any, str], Iterable[Item]]) -> Iterator[Item]:
     try:
         items = payload.array_in(holder, key, path)
     except Malformed as error:
@@ -248,11 +246,11 @@ def _each(holder: Object, key: str, path: str, read: _Reader) -> Iterator[Item]:
             yield Fault(at, f"not understood: {type(error).__name__}")
 
 
-def _inbound(number: _Number, people: roster.People, item: Any, path: str, *, source: int) -> Iterator[Event]:
+def _inbound(value: _Told, item: Any, path: str) -> list[Event]:
     wire = payload.convert(item, payload.Message, path)
-    sent_at = number.batch.moment(wire.timestamp, path)
-    contact = people.of(wire.from_, wire.from_user_id)
-    renewed = _renewed(item, path) if wire.type == "system" else payload.System()
+    sent_at = value.batch.moment(wire.timestamp, path)
+    contact = value.people.of(wire.from_, wire.from_user_id)
+    renewed = _renewed(item, path) if wire.type == "system" else _NOTHING_NEW
     new_number = renewed.wa_id or renewed.new_wa_id
     person = roster.person(
         sent_at,
@@ -267,26 +265,27 @@ def _inbound(number: _Number, people: roster.People, item: Any, path: str, *, so
     if person is None:
         raise Malformed(path, "names nobody: no from, from_user_id or contact")
     said = _Said(
-        source, fold.INBOUND, fold.DELIVERED, roster.participant(wire, contact) if wire.group_id else None
+        value.source,
+        fold.INBOUND,
+        fold.DELIVERED,
+        roster.participant(wire, contact) if wire.group_id else None,
     )
-    yield from _told(number, person, item, wire, sent_at, said, path)
+    return _message(value, person, item, wire, sent_at, said, path)
 
 
 def _renewed(item: Object, path: str) -> payload.System:
     system = item.get("system")
-    return (
-        payload.convert(system, payload.System, f"{path}.system") if system is not None else payload.System()
-    )
+    return payload.convert(system, payload.System, f"{path}.system") if system is not None else _NOTHING_NEW
 
 
-def _echo(number: _Number, people: roster.People, item: Any, path: str, *, source: int) -> Iterator[Event]:
+def _echo(value: _Told, item: Any, path: str) -> list[Event]:
     wire = payload.convert(item, payload.Message, path)
-    sent_at = number.batch.moment(wire.timestamp, path)
+    sent_at = value.batch.moment(wire.timestamp, path)
     to = wire.to
     # Some fixtures of edits and revokes have the two ends swapped: the business is never the contact.
-    if to and wire.from_ and identity.same_number(to, number.instance.display_phone_number):
+    if to and wire.from_ and identity.same_number(to, value.instance.display_phone_number):
         to = wire.from_
-    contact = people.of(to, wire.to_user_id)
+    contact = value.people.of(to, wire.to_user_id)
     person = roster.person(
         sent_at,
         contact,
@@ -297,14 +296,15 @@ def _echo(number: _Number, people: roster.People, item: Any, path: str, *, sourc
     )
     if person is None:
         raise Malformed(path, "names nobody: no to, to_user_id or contact")
-    activated_at = number.instance.webhook_activated_at
-    if wire.type in _MEDIA and activated_at and sent_at < activated_at <= number.batch.received_at:
+    source = value.echo_source
+    activated_at = value.instance.webhook_activated_at
+    if wire.type in _MEDIA and activated_at and sent_at < activated_at <= value.batch.received_at:
         source = fold.HISTORY_MEDIA
     said = _Said(source, fold.OUTBOUND, fold.SENT, None)
-    yield from _told(number, person, item, wire, sent_at, said, path)
+    return _message(value, person, item, wire, sent_at, said, path)
 
 
-def _chunk(number: _Number, item: Any, path: str) -> Iterator[Item]:
+def _chunk(value: _Told, item: Any, path: str) -> Iterator[Item]:
     chunk = payload.as_object(item, path)
     for thread_number, thread in enumerate(payload.array_in(chunk, "threads", path)):
         at = f"{path}.threads[{thread_number}]"
@@ -314,13 +314,13 @@ def _chunk(number: _Number, item: Any, path: str) -> Iterator[Item]:
             yield Fault(error.path, error.reason)
             continue
         yield from _each(
-            thread, "messages", at, lambda item, at, wire=wire: _from_thread(number, wire, item, at)
+            thread, "messages", at, lambda item, at, wire=wire: _from_thread(value, wire, item, at)
         )
     about = payload.convert(chunk.get("metadata") or {}, payload.ChunkMetadata, f"{path}.metadata")
     yield Chunk(
-        number.tenant_id,
-        number.instance.id,
-        number.batch.received_at,
+        value.instance.tenant_id,
+        value.instance.id,
+        value.batch.received_at,
         path,
         phase=about.phase,
         chunk_order=about.chunk_order,
@@ -338,12 +338,12 @@ def _declined(errors: Any) -> str | None:
     return fold.document(found) if is_so else None
 
 
-def _from_thread(number: _Number, thread: payload.Thread, item: Any, path: str) -> Iterator[Event]:
+def _from_thread(value: _Told, thread: payload.Thread, item: Any, path: str) -> list[Event]:
     wire = payload.convert(item, payload.Message, path)
-    sent_at = number.batch.moment(wire.timestamp, path)
+    sent_at = value.batch.moment(wire.timestamp, path)
     context = thread.context or payload.ThreadContext()
     user = context.wa_id or thread.id
-    business = number.instance.display_phone_number
+    business = value.instance.display_phone_number
     history = wire.history_context or payload.HistoryContext()
     # Real chunks say from_me (field reports, September 2026); Meta's page "history webhook" says that
     # from equals the business number. Neither always holds.
@@ -373,16 +373,16 @@ def _from_thread(number: _Number, thread: payload.Thread, item: Any, path: str) 
         reported if is_ours else fold.DELIVERED,
         None,
     )
-    yield from _told(number, person, item, wire, sent_at, said, path)
+    return _message(value, person, item, wire, sent_at, said, path)
 
 
-def _book_entry(number: _Number, item: Any, path: str) -> Iterator[Sighting]:
+def _book_entry(value: _Told, item: Any, path: str) -> list[Sighting]:
     wire = payload.convert(item, payload.StateSync, path)
     card = wire.contact
     stamp = wire.metadata.timestamp if wire.metadata else None
     # Removals come with "0" for a time (implementers' fixtures): it is no time.
     is_dated = stamp not in (None, 0, "0", "")
-    at = number.batch.moment(stamp, f"{path}.metadata") if is_dated else number.batch.received_at
+    at = value.batch.moment(stamp, f"{path}.metadata") if is_dated else value.batch.received_at
     is_removed = (wire.action or "").lower() == "remove"
     wa_id = identity.digits(card.phone_number) if card.phone_number else None
     person = roster.person(
@@ -391,14 +391,14 @@ def _book_entry(number: _Number, item: Any, path: str) -> Iterator[Sighting]:
     if person is None:
         raise Malformed(path, "names nobody: no phone_number or user_id")
     saved_name = "" if is_removed else card.full_name or card.first_name or None
-    yield Sighting(number.tenant_id, msgspec.structs.replace(person, saved_name=saved_name), path)
+    return [Sighting(value.instance.tenant_id, msgspec.structs.replace(person, saved_name=saved_name), path)]
 
 
-def _user_id_update(number: _Number, item: Any, path: str) -> Iterator[Sighting]:
+def _user_id_update(value: _Told, item: Any, path: str) -> list[Sighting]:
     wire = payload.convert(item, payload.UserIdUpdate, path)
     renewal, parent = wire.user_id or payload.Renewal(), wire.parent_user_id or payload.Renewal()
     person = roster.person(
-        number.batch.moment(wire.timestamp, path),
+        value.batch.moment(wire.timestamp, path),
         None,
         wa_id=wire.wa_id,
         bsuid=renewal.current,
@@ -407,14 +407,14 @@ def _user_id_update(number: _Number, item: Any, path: str) -> Iterator[Sighting]
     )
     if person is None:
         raise Malformed(path, "names nobody: no wa_id or user_id")
-    yield Sighting(number.tenant_id, person, path)
+    return [Sighting(value.instance.tenant_id, person, path)]
 
 
-def _status(number: _Number, people: roster.People, item: Any, path: str) -> Iterator[Event]:
+def _status(value: _Told, item: Any, path: str) -> list[Event]:
     wire = payload.convert(item, payload.Status, path)
-    at = number.batch.moment(wire.timestamp, path)
+    at = value.batch.moment(wire.timestamp, path)
     is_group = wire.recipient_type == "group"
-    contact = None if is_group else people.of(wire.recipient_id, wire.recipient_user_id)
+    contact = None if is_group else value.people.of(wire.recipient_id, wire.recipient_user_id)
     person = roster.person(
         at,
         contact,
@@ -431,11 +431,11 @@ def _status(number: _Number, people: roster.People, item: Any, path: str) -> Ite
     if rank is None:
         details["states"] = {wire.status: str(wire.timestamp)}
     message = fold.Message(
-        tenant_id=number.tenant_id,
-        instance_id=number.instance.id,
-        id=number.message_id(wire.id),
+        tenant_id=value.instance.tenant_id,
+        instance_id=value.instance.id,
+        id=value.message_id(wire.id),
         wamid=wire.id,
-        batch_id=number.batch.id,
+        batch_id=value.batch.id,
         sources=fold.STATUS,
         sent_at=at,
         direction=fold.OUTBOUND,
@@ -449,25 +449,25 @@ def _status(number: _Number, people: roster.People, item: Any, path: str) -> Ite
         status_played_at=at if rank == fold.PLAYED else None,
         status_failed_at=at if rank == fold.FAILED else None,
     )
-    yield Event(person, message, path)
+    return [Event(person, message, path)]
 
 
-def _call(number: _Number, people: roster.People, item: Any, path: str) -> Iterator[Event]:
+def _call(value: _Told, item: Any, path: str) -> list[Event]:
     wire = payload.convert(item, payload.Call, path)
-    at = number.batch.moment(wire.timestamp, path)
+    at = value.batch.moment(wire.timestamp, path)
     is_ours = wire.direction == "BUSINESS_INITIATED" or (
-        wire.from_ is not None and identity.same_number(wire.from_, number.instance.display_phone_number)
+        wire.from_ is not None and identity.same_number(wire.from_, value.instance.display_phone_number)
     )
     wa_id, bsuid = (wire.to, wire.to_user_id) if is_ours else (wire.from_, wire.from_user_id)
-    person = roster.person(at, people.of(wa_id, bsuid), wa_id=wa_id, bsuid=bsuid)
+    person = roster.person(at, value.people.of(wa_id, bsuid), wa_id=wa_id, bsuid=bsuid)
     if person is None:
         raise Malformed(path, "names nobody: no from, to or contact")
     message = fold.Message(
-        tenant_id=number.tenant_id,
-        instance_id=number.instance.id,
-        id=number.message_id(wire.id),
+        tenant_id=value.instance.tenant_id,
+        instance_id=value.instance.id,
+        id=value.message_id(wire.id),
         wamid=wire.id,
-        batch_id=number.batch.id,
+        batch_id=value.batch.id,
         sources=fold.WEBHOOK,
         sent_at=at,
         type="call",
@@ -478,7 +478,7 @@ def _call(number: _Number, people: roster.People, item: Any, path: str) -> Itera
         status=fold.DELIVERED if not is_ours else fold.PENDING,
         mentions=fold.document({"calls": [item]}),
     )
-    yield Event(person, message, path)
+    return [Event(person, message, path)]
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -491,30 +491,30 @@ class _Said(msgspec.Struct, frozen=True):
     """Who of a group wrote, as a document."""
 
 
-def _told(
-    number: _Number,
+def _message(
+    value: _Told,
     person: identity.Person,
     item: Object,
     wire: payload.Message,
     sent_at: datetime,
     said: _Said,
     path: str,
-) -> Iterator[Event]:
-    """Yield the message, and what it does to the message that it is about."""
+) -> list[Event]:
+    """Give the message, and what it does to the message that it is about."""
     target = _target(item, wire, path) if wire.type in kinds.ACTS else None
     kind = wire.type or "unknown"
-    told = _content(kind, item)
+    content = _content(kind, item)
     message = fold.Message(
-        tenant_id=number.tenant_id,
-        instance_id=number.instance.id,
-        id=number.message_id(wire.id),
+        tenant_id=value.instance.tenant_id,
+        instance_id=value.instance.id,
+        id=value.message_id(wire.id),
         wamid=wire.id,
-        batch_id=number.batch.id,
+        batch_id=value.batch.id,
         sources=said.source,
         sent_at=sent_at,
         type=kind,
         body=wire.text.body if kind == "text" and wire.text else kinds.line(kind, item),
-        content=fold.document(told) if told else None,
+        content=fold.document(content) if content else None,
         context=fold.document(item["context"]) if wire.context else None,
         content_rank=fold.HOLLOW_RANK if target else fold.content_rank(said.source, kind),
         direction=said.direction,
@@ -525,9 +525,10 @@ def _told(
         pattern=patterns.MENU if said.source & fold.LIVE and wire.text and _is_menu(wire.text) else None,
     )
     is_unrendered = said.source == fold.HISTORY and kind in _UNRENDERED
-    yield Event(person, message, path, opens_conversation=not is_unrendered)
+    told = [Event(person, message, path, opens_conversation=not is_unrendered)]
     if target is not None:
-        yield _mention(number, person, item, wire, sent_at, said, target, path)
+        told.append(_mention(value, person, item, wire, sent_at, said, target, path))
+    return told
 
 
 def _is_menu(text: payload.Text) -> bool:
@@ -553,7 +554,7 @@ def _target(item: Object, wire: payload.Message, path: str) -> payload.Target | 
 
 
 def _mention(
-    number: _Number,
+    value: _Told,
     person: identity.Person,
     item: Object,
     wire: payload.Message,
@@ -581,11 +582,11 @@ def _mention(
     # People edit and revoke what they wrote themselves; what they react to is mostly the other side's.
     direction = said.direction if wire.type != "reaction" else fold.INBOUND + fold.OUTBOUND - said.direction
     message = fold.Message(
-        tenant_id=number.tenant_id,
-        instance_id=number.instance.id,
-        id=number.message_id(wamid),
+        tenant_id=value.instance.tenant_id,
+        instance_id=value.instance.id,
+        id=value.message_id(wamid),
         wamid=wamid,
-        batch_id=number.batch.id,
+        batch_id=value.batch.id,
         sources=fold.MENTION,
         sent_at=sent_at,
         direction=direction,
@@ -602,3 +603,14 @@ def _author(wire: payload.Message, said: _Said) -> str:
     if not said.sender:
         return "contact"
     return wire.from_user_id or identity.phone_alias(wire.from_ or "") or wire.from_ or "contact"
+
+
+_READERS: Final[dict[str, Callable[[_Told, Any, str], Iterable[Item]]]] = {
+    "messages": _inbound,
+    "message_echoes": _echo,
+    "statuses": _status,
+    "calls": _call,
+    "history": _chunk,
+    "state_sync": _book_entry,
+    "user_id_update": _user_id_update,
+}

@@ -50,20 +50,22 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         """List (kind, value) in the order of trust."""
         if self.group:
             return [("group", self.group)]
-        found: list[tuple[Kind, str]] = [
-            ("bsuid", bsuid) for bsuid in (self.bsuid, self.former_bsuid) if bsuid
-        ]
-        numbers = [wa_id for wa_id in (self.wa_id, self.former_wa_id) if wa_id]
-        for wa_id in numbers:
-            found.append(("wa_id", wa_id))
-        for wa_id in numbers:
-            alias = phone_alias(wa_id)
-            if alias:
-                found.append(("phone_alias", alias))
+        found: list[tuple[Kind, str]] = []
+        if self.bsuid:
+            found.append(("bsuid", self.bsuid))
+        if self.former_bsuid and self.former_bsuid != self.bsuid:
+            found.append(("bsuid", self.former_bsuid))
+        for wa_id in (self.wa_id, self.former_wa_id if self.former_wa_id != self.wa_id else None):
+            if wa_id:
+                found.append(("wa_id", wa_id))
+        aliases = {
+            alias for wa_id in (self.wa_id, self.former_wa_id) if wa_id and (alias := phone_alias(wa_id))
+        }
+        found += [("phone_alias", alias) for alias in sorted(aliases)]
         # Last: the same person as another portfolio of the same enterprise knows them.
         if self.parent_bsuid:
             found.append(("parent_bsuid", self.parent_bsuid))
-        return list(dict.fromkeys(found))
+        return found
 
 
 def phone_alias(wa_id: str) -> str | None:

@@ -695,6 +695,8 @@ def _attributed(told: Sequence[Event | Sighting], people: _People, route_flag: i
 def _first_batches(told: Sequence[Event | Sighting], people: _People) -> dict[store.LeadKey, uuid.UUID]:
     """Say by which webhook each person without a conversation is met: the first, of many applied at once."""
     first: dict[store.LeadKey, uuid.UUID] = {}
+    if not people.unmet:
+        return first
     for item, lead_id in zip(told, people.leads, strict=True):
         if isinstance(item, Event) and lead_id and item.opens_conversation:
             key = (item.message.tenant_id, lead_id)
@@ -909,13 +911,16 @@ def _conversation_changes(
 ) -> list[store.ConversationChange]:
     changes: dict[tuple[int, uuid.UUID, int], store.ConversationChange] = {}
     for message in messages:
-        if message.lead_id and (message.tenant_id, message.lead_id, message.instance_id) not in changes:
-            changes[message.tenant_id, message.lead_id, message.instance_id] = store.ConversationChange(
+        if message.lead_id is None:
+            continue
+        key = (message.tenant_id, message.lead_id, message.instance_id)
+        if key not in changes:
+            changes[key] = store.ConversationChange(
                 tenant_id=message.tenant_id,
                 lead_id=message.lead_id,
                 instance_id=message.instance_id,
                 id=uuid7(now),
-                is_opened=(message.tenant_id, message.lead_id, message.instance_id) in openers,
+                is_opened=key in openers,
             )
     for message in new:
         if message.lead_id:

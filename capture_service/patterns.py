@@ -38,7 +38,7 @@ _PROMPT: Final = re.compile(
 
 def is_menu(text: str) -> bool:
     """Tell whether a text offers numbered options to choose from."""
-    if len(text) > TEXT_CHARS_MAX or not _PROMPT.search(text):
+    if text.count("\n") < _OPTIONS_MIN - 1 or len(text) > TEXT_CHARS_MAX or not _PROMPT.search(text):
         return False
     return sum(1 for _ in _OPTION.finditer(text)) >= _OPTIONS_MIN
 

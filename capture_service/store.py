@@ -521,8 +521,10 @@ class LeadChange(msgspec.Struct, kw_only=True):
 
     def say(self, name: _Said, value: str | None, at: datetime | None) -> None:
         """Note what a person is called or known by, unless something later was said."""
+        if value is None or at is None:
+            return
         known, known_at = getattr(self, name), getattr(self, f"{name}_at")
-        if value is None or at is None or (known_at and (known_at, known) >= (at, value)):
+        if known_at and (known_at, known) >= (at, value):
             return
         setattr(self, name, value)
         setattr(self, f"{name}_at", at)
