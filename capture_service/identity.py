@@ -61,7 +61,8 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         aliases = {
             alias for wa_id in (self.wa_id, self.former_wa_id) if wa_id and (alias := phone_alias(wa_id))
         }
-        found += [("phone_alias", alias) for alias in sorted(aliases)]
+        for alias in sorted(aliases):
+            found.append(("phone_alias", alias))
         # Last: the same person as another portfolio of the same enterprise knows them.
         if self.parent_bsuid:
             found.append(("parent_bsuid", self.parent_bsuid))
