@@ -1,7 +1,7 @@
 # From a bare checkout with Python 3.11 or newer and make to a running system: `make run`.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup check test run protos lock bench compose-check
+.PHONY: help setup check test run protos docs lock bench compose-check
 .DELETE_ON_ERROR:
 
 # Paths are relative on purpose: make cannot name a target whose path contains a space.
@@ -49,6 +49,9 @@ protos: .venv/dev.stamp ## Generate the stubs of protos/*.proto again
 # Needs uv on the PATH: pip cannot write hashes for every Python and system at once.
 LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
   --no-emit-index-url --no-emit-find-links --extra build --extra embedded pyproject.toml
+
+docs: .venv/made-at ## Write docs/wire.md from the tables that webhooks are read by
+	.venv/bin/python -m recado.wire_table > docs/wire.md
 
 lock: ## Pin the newest parts that pyproject.toml allows; LOCK_ARGS="--upgrade" or "--upgrade-package NAME"
 	@command -v uv >/dev/null || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 1; }

@@ -381,8 +381,18 @@ def main() -> None:
         if not _is_expected(failure):
             raise
         click.echo(f"Error: {failure}", err=True)
+        for name, reason in _faults(failure):
+            click.echo(f"  {name}: {reason}", err=True)
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _faults(failure: Exception) -> list[tuple[str, str]]:
+    """List the fields that a service refused, and why."""
+    from plumbing import errors
+
+    fields = failure.fields if isinstance(failure, errors.RecadoError) else ()
+    return [(fault.name, fault.reason) for fault in fields]
 
 
 def _is_expected(failure: Exception) -> bool:

@@ -69,7 +69,9 @@ TOKEN = ("token", "issue", "--tenant", "acme", "--user", "ana")
         ((*TOKEN, "--scope", "history:read", "--ttl", "soon"), "30m, 12h or 7d"),
         (("migrate",), "RECADO_DATABASE_URL"),
         (("replay",), "recado up"),
-        (("replay", "--state", "lost"), "'lost' is none of failed, unrouted, processed"),
+        (("replay", "--state", "lost"), "'lost' is none of failed, unrouted, processed, ignored, all"),
+        (("import-chat", "nowhere.txt", "--tenant", "a"), "nowhere.txt"),
+        (("import-chat", __file__, "--tenant", "a", "--lead", "b"), "--business"),
         (("replay", "--from", "yesterday"), "2026-11-23"),
         (("serve", "everything"), "gateway"),
         (("serve", "capture"), "RECADO_DATABASE_URL"),
@@ -154,5 +156,15 @@ def test_help_lists_only_commands_that_are_there(tmp_path: Path) -> None:
     done = recado("--help", cwd=tmp_path)
 
     assert done.returncode == 0
-    for command in ("up", "serve", "migrate", "token", "instance", "replay", "doctor", "sandbox"):
+    for command in (
+        "up",
+        "serve",
+        "migrate",
+        "token",
+        "instance",
+        "replay",
+        "import-chat",
+        "doctor",
+        "sandbox",
+    ):
         assert f"\n  {command} " in done.stdout
