@@ -162,7 +162,10 @@ def normalise(batch: Batch, field: str, value: Object, path: str) -> Iterator[It
             yield Fault(path, "names no phone_number_id: whose conversations these are is not known")
     else:
         yield from _conversations(batch, batch.instance, field, value, path)
-    yield from _notices(batch, field, value, path)
+    try:
+        yield from _notices(batch, field, value, path)
+    except RecursionError:
+        yield Fault(path, "nested too deeply")
     yield from batch.doubts
     batch.doubts = []
 

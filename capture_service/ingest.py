@@ -616,7 +616,11 @@ def _bodies(webhook: Read, parts: Sequence[_Part]) -> list[bytes]:
         for change in part.changes
     }
     # A change that could not be read stays with the first part, which lists it.
-    shares = ledger.divide(body, lambda entry, change: owners.get((entry, change), 0))
+    try:
+        shares = ledger.divide(body, lambda entry, change: owners.get((entry, change), 0))
+    except RecursionError:
+        body = payload.pruned(body)
+        shares = ledger.divide(body, lambda entry, change: owners.get((entry, change), 0))
     return [shares[number] for number in range(len(parts))]
 
 

@@ -25,6 +25,11 @@ _ESCAPE: Final = re.compile(
     rb"|(?P<bad>\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\u0000)"
     rb"|\\."
 )
+# A whole string, or a bracket outside of one.
+_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_QUOTE: Final = ord('"')
+# Deeper than anything Meta sends, by an order of magnitude.
+DEPTH_MAX: Final = 200
 _REPLACEMENT: Final = rb"\ufffd"
 
 Object = dict[str, Any]
@@ -188,19 +193,47 @@ def decode(body: bytes) -> Object:
     Raises Malformed when it is not JSON or not an object.
     """
     try:
-        value = msgspec.json.decode(_scrubbed(body) if b"\\u0000" in body else body)
+        value = _decoded(body)
+    except RecursionError:
+        try:
+            value = _decoded(pruned(body))
+        except RecursionError:
+            raise Malformed("", "nested too deeply") from None
+    return as_object(value, "")
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return msgspec.json.decode(_scrubbed(body) if b"\\u0000" in body else body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Rare enough to pay for a second reading: most bodies have nothing to mend.
         mended = _scrubbed(body).decode("utf-8-sig", errors="replace")
         try:
-            value = msgspec.json.decode(mended)
+            return msgspec.json.decode(mended)
         except msgspec.DecodeError as error:
             raise Malformed("", f"not JSON: {error}") from None
-        except RecursionError:
-            raise Malformed("", "nested too deeply") from None
-    except RecursionError:
-        raise Malformed("", "nested too deeply") from None
-    return as_object(value, "")
+
+
+def pruned(body: bytes) -> bytes:
+    """Give the body with everything below `DEPTH_MAX` levels replaced by null.
+
+    What is nested so deeply that no parser takes it must not cost what stands beside it.
+    """
+    kept: list[bytes] = []
+    depth = start = 0
+    for token in _BRACKET.finditer(body):
+        bracket = body[token.start()]
+        if bracket == _QUOTE:
+            continue
+        if bracket in b"[{":
+            depth += 1
+            if depth == DEPTH_MAX + 1:
+                kept += [body[start : token.start()], b"null"]
+        else:
+            depth -= 1
+            if depth == DEPTH_MAX:
+                start = token.end()
+    return b"".join([*kept, body[start:]]) if depth <= DEPTH_MAX else b"".join(kept)
 
 
 def _scrubbed(body: bytes) -> bytes:

@@ -1,4 +1,5 @@
 import contextlib
+import json
 
 import msgspec
 import pytest
@@ -28,7 +29,7 @@ def test_what_cannot_be_stored_becomes_a_replacement_character(body: bytes, expe
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"nonsense", b"[]", b"null", b'"text"', b"{", b"[" * 5000, b'{"a":' * 5000 + b"1" + b"}" * 5000],
+    [b"", b"nonsense", b"[]", b"null", b'"text"', b"{", b"[" * 5000],
 )
 def test_what_is_no_object_is_malformed(body: bytes) -> None:
     with pytest.raises(payload.Malformed):
@@ -63,3 +64,25 @@ def test_a_wrong_type_is_named_with_its_path() -> None:
         payload.convert({"id": "w", "text": {"body": 5}}, payload.Message, "messages[3]")
 
     assert caught.value.path == "messages[3].text.body"
+
+
+def test_what_is_nested_too_deeply_is_cut_out_and_the_rest_stays() -> None:
+    deep = b'{"a":[' * 5_000 + b'"]"' + b"]}" * 5_000
+    body = b'{"before":"[{\\"","deep":%s,"after":[1,{"b":"]}"}]}' % deep
+
+    decoded = payload.decode(body)
+
+    assert (decoded["before"], decoded["after"]) == ('[{"', [1, {"b": "]}"}])
+    assert decoded["deep"]
+
+
+@given(
+    st.recursive(
+        st.none() | st.text() | st.integers(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_what_is_not_nested_too_deeply_is_not_touched(value: object) -> None:
+    body = json.dumps({"value": value}).encode()
+
+    assert payload.pruned(body) == body
