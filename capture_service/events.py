@@ -31,6 +31,7 @@ _STATUS_KEYS: Final = frozenset(
     {
         "id", "status", "timestamp", "type", "errors", "recipient_id", "recipient_user_id",
         "recipient_parent_user_id", "recipient_type",
+        "recipient_participant_id", "recipient_participant_user_id",
     }
 )  # fmt: skip
 
@@ -431,6 +432,11 @@ def _status(value: _Told, item: Any, path: str) -> list[Event]:
     details: Object = {key: item[key] for key in item.keys() - _STATUS_KEYS}
     if wire.type:
         details["type"] = wire.type
+    participant = wire.recipient_participant_user_id or wire.recipient_participant_id
+    if participant:
+        # Each of a group receives and reads for themselves.
+        at_state = {"at": str(wire.timestamp), "status": wire.status}
+        details["recipients"] = {participant: {"number": wire.recipient_participant_id, "states": [at_state]}}
     if rank is None:
         details["states"] = {wire.status: str(wire.timestamp)}
     message = fold.Message(

@@ -105,6 +105,8 @@ class Status(msgspec.Struct, frozen=True):
     recipient_user_id: Identifier | None = None
     recipient_parent_user_id: Identifier | None = None
     recipient_type: str | None = None
+    recipient_participant_id: Identifier | None = None
+    recipient_participant_user_id: Identifier | None = None
     errors: list[Object] | None = None
 
 

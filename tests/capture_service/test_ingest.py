@@ -349,3 +349,26 @@ def test_without_postgres_nothing_is_acknowledged(ingest: Ingest, database: str,
 
     with psycopg.connect(database) as conn:
         assert conn.execute("SELECT count(*) FROM whatsapp_webhook_logs").fetchone() == (0,)
+
+
+def test_every_recipient_of_a_group_message_keeps_their_own_states(accept: Accept, query: Query) -> None:
+    def told(state: str, who: str, at: int) -> dict[str, Any]:
+        return wire.status(
+            "w1", state, at=at, to="Y2FwaV9n", recipient_type="group", recipient_participant_id=who
+        )
+
+    accept(
+        wire.statuses(told("delivered", "5511911111111", wire.NOON)),
+        wire.statuses(
+            told("read", "5511922222222", wire.NOON + 1), told("read", "5511911111111", wire.NOON + 2)
+        ),
+        wire.statuses(told("delivered", "5511911111111", wire.NOON)),
+    )
+
+    [message] = query("SELECT status, billing FROM whatsapp_messages")
+    assert message["status"] == 5
+    recipients = json.loads(message["billing"])["recipients"]
+    assert {who: [state["status"] for state in told["states"]] for who, told in recipients.items()} == {
+        "5511911111111": ["delivered", "read"],
+        "5511922222222": ["read"],
+    }
