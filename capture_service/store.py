@@ -1547,7 +1547,10 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
 def find_history(
     conn: Connection[Any], *, tenant_id: int, instance_id: int, came_at: datetime, idle: timedelta
 ) -> HistoryRow | None:
-    """Lock the history that a chunk of this time belongs to; one that has been idle longer is another."""
+    """Lock the history that a chunk of this time belongs to; one that has been idle longer is another.
+
+    What came long before a history that is arriving now, and is applied only now, belongs to that one.
+    """
     with conn.cursor(row_factory=kwargs_row(HistoryRow)) as cursor:
         return cursor.execute(
             """
@@ -1555,8 +1558,9 @@ def find_history(
             FROM whatsapp_sync_logs
             WHERE tenant_id = %(tenant_id)s AND instance_id = %(instance_id)s
               AND sync_type = 'history_import'
-              AND started_at - %(idle)s <= %(came_at)s AND updated_at + %(idle)s >= %(came_at)s
-            ORDER BY id DESC
+              AND (status = 'in_progress' OR started_at - %(idle)s <= %(came_at)s)
+              AND updated_at + %(idle)s >= %(came_at)s
+            ORDER BY started_at - %(idle)s <= %(came_at)s DESC, id DESC
             LIMIT 1
             FOR UPDATE
             """,

@@ -308,3 +308,20 @@ def test_a_history_after_a_long_silence_is_that_of_a_reconnection(
     assert state(system, owner)["status"] == "in_progress"
     assert state(system, owner)["messagesImported"] == 1
     assert len(messages(system, owner)) == 2
+
+
+def test_a_history_that_waited_for_its_number_joins_the_one_that_arrives_now(
+    system: System, owner: str
+) -> None:
+    system.post_webhook(history(chunk(thread(old("w1")), phase=0, progress=10)))
+    long_ago = datetime.now(UTC) - timedelta(days=3)
+    system.execute(f"UPDATE whatsapp_webhook_logs SET received_at = '{long_ago}'")
+    system.register(owner, "222")
+    system.register(owner)
+    system.post_webhook(history(chunk(thread(old("w2")), phase=1, progress=20)))
+
+    system.post("/webhooks/replay", owner, {})
+
+    assert {message["wamid"] for message in messages(system, owner)} == {"w1", "w2"}
+    histories = system.execute("SELECT count(*) FROM whatsapp_sync_logs WHERE sync_type = 'history_import'")
+    assert histories.fetchall() == [(1,)]
