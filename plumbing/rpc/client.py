@@ -19,6 +19,9 @@ _OPTIONS: Final = [
     # A service that was restarted is found again within a second, not after minutes of back-off.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # Otherwise all channels of a process to one address share one back-off: a new channel, such as that of
+    # a health check, would be told that a service is away which has just come back.
+    ("grpc.use_local_subchannel_pool", 1),
     # In spite of its name, how long an attempt to connect may take: 20 s by default.
     ("grpc.min_reconnect_backoff_ms", 1000),
     # A peer that vanished without closing is noticed.

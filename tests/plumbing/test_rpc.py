@@ -475,3 +475,28 @@ except errors.NotFound as error:
     )
 
     assert (done.returncode, done.stdout) == (0, "nobody\n"), done.stderr
+
+
+def test_a_new_channel_does_not_wait_out_the_back_off_of_another(auth_secret: str) -> None:
+    address = f"127.0.0.1:{processes.free_port()}"
+    with client.open_channel(address) as waiting:
+        stub: Any = health_pb2_grpc.HealthStub(waiting)
+        with pytest.raises(errors.Unavailable):
+            client.call(
+                stub.Check,
+                health_pb2.HealthCheckRequest(),
+                token="",
+                timeout_s=2,
+            )
+        running = server.start(
+            "echo",
+            address=address,
+            register=lambda grpc_server: None,
+            full_names=[],
+            verifier=tokens.Verifier(auth_secret),
+            workers=1,
+        )
+        try:
+            assert health.is_serving(address, timeout_s=5)
+        finally:
+            running.stop()
