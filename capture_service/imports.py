@@ -165,6 +165,9 @@ def run(
             conn: postgres.Transaction, chunk: list[fold.Message] = chunk, percent: int = percent
         ) -> None:
             added = store.insert_messages(conn, chunk)
+            if added:
+                told = [id for _, id in sorted(added)]
+                store.insert_changes(conn, [store.LeadTouch(target.tenant_id, target.lead_id, told, False)])
             store.add_to_sync(
                 conn, tenant_id=sync.tenant_id, id=sync.id, percent=percent, messages=len(added)
             )

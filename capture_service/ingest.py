@@ -17,9 +17,9 @@ import msgspec
 
 from capture_service import account, events, fold, identity, ids, ledger, payload, store
 from capture_service.events import Chunk, Event, Fault, Notice, Sighting
-from capture_service.ids import uuid7
 from plumbing import errors, postgres
 from protos import jobs
+from protos.ids import uuid7
 
 log = logging.getLogger(__name__)
 
@@ -422,6 +422,9 @@ class Ingest:
             store.recount_lead(conn, tenant_id=tenant_id, lead_id=lead_id)
         for tenant_id, lead_id in sorted(shifts.moved_in_time - shifts.changed_hands):
             store.refresh_dates(conn, tenant_id=tenant_id, lead_id=lead_id)
+        touches = _touches([*new, *shifts.changed], shifts.changed_hands, told, people)
+        if touches:
+            store.insert_changes(conn, touches)
 
 
 class _Poison(Exception):
@@ -843,6 +846,8 @@ class _Shifts(msgspec.Struct):
 
     moved_in_time: set[store.LeadKey] = set()
     changed_hands: set[store.LeadKey] = set()
+    changed: list[fold.Message] = []
+    """The merged rows."""
 
 
 def _merge_into_existing(
@@ -856,7 +861,6 @@ def _merge_into_existing(
         (row.tenant_id, row.id): row
         for row in store.lock_messages(conn, [(message.tenant_id, message.id) for message in messages])
     }
-    changed: list[fold.Message] = []
     shifts = _Shifts()
     for message in messages:
         row = existing[message.tenant_id, message.id]
@@ -864,14 +868,36 @@ def _merge_into_existing(
         merged = fold.merge(row, told)
         if merged == row:
             continue
-        changed.append(merged)
+        shifts.changed.append(merged)
         if merged.lead_id != row.lead_id:
             shifts.changed_hands |= {(row.tenant_id, lead) for lead in (row.lead_id, merged.lead_id) if lead}
         elif merged.sent_at != row.sent_at and merged.lead_id:
             shifts.moved_in_time.add((row.tenant_id, merged.lead_id))
-    if changed:
-        store.update_messages(conn, changed)
+    if shifts.changed:
+        store.update_messages(conn, shifts.changed)
     return shifts
+
+
+def _touches(
+    messages: Iterable[fold.Message],
+    changed_hands: Collection[store.LeadKey],
+    told: Sequence[Event | Sighting],
+    people: _People,
+) -> list[store.LeadTouch]:
+    """Say what to tell those who watch: messages by their lead, and the leads that changed themselves."""
+    of_leads: dict[store.LeadKey, list[uuid.UUID]] = {}
+    for message in messages:
+        if message.lead_id:
+            of_leads.setdefault((message.tenant_id, message.lead_id), []).append(message.id)
+    themselves = {*changed_hands} | {
+        (_tenant_of(item), lead_id)
+        for item, lead_id in zip(told, people.leads, strict=True)
+        if lead_id and isinstance(item, Sighting)
+    }
+    return [
+        store.LeadTouch(*key, of_leads.get(key, []), key in themselves)
+        for key in sorted(of_leads.keys() | themselves)
+    ]
 
 
 def _lead_changes(

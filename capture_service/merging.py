@@ -5,15 +5,15 @@ of the other becomes its own, and `lead_merges` remembers what moved.
 """
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
 from capture_service import fold, store
-from capture_service.ids import uuid7
 from plumbing import errors, postgres
+from protos.ids import uuid7
 
 _TIMEOUT_S: Final = 60.0
 
@@ -64,6 +64,7 @@ def merge(
                 undone_at=None,
             ),
         )
+        _tell(conn, tenant_id, [survivor.id, merged.id])
         return survivor.id
 
     return postgres.run_transaction(pool, work, timeout_s=_TIMEOUT_S)
@@ -114,9 +115,14 @@ def undo(
             store.recount_lead(conn, tenant_id=tenant_id, lead_id=lead_id)
             store.delete_empty_conversations(conn, tenant_id=tenant_id, lead_id=lead_id)
         store.mark_merge_undone(conn, tenant_id=tenant_id, id=merge_id, at=now)
+        _tell(conn, tenant_id, [survivor_id, back])
         return back
 
     return postgres.run_transaction(pool, work, timeout_s=_TIMEOUT_S)
+
+
+def _tell(conn: postgres.Transaction, tenant_id: int, leads: Sequence[uuid.UUID]) -> None:
+    store.insert_changes(conn, [store.LeadTouch(tenant_id, lead_id, [], True) for lead_id in sorted(leads)])
 
 
 def _tenant(conn: postgres.Transaction, name: str) -> int:

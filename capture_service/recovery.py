@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 
 from capture_service import fold, identity, imports, store
-from capture_service.ids import uuid7
 from capture_service.ingest import Ingest, Outcome
 from plumbing import errors, postgres
+from protos.ids import uuid7
 
 log = logging.getLogger(__name__)
 

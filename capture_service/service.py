@@ -20,6 +20,7 @@ from plumbing.rpc import calls
 from plumbing.tokens import Caller
 from protos import capture_pb2 as pb
 from protos import capture_pb2_grpc, jobs
+from protos.ids import uuid7
 
 FULL_NAME: Final = "recado.capture.v1.CaptureService"
 
@@ -122,6 +123,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
                     raise errors.AlreadyExists(
                         "registered by another tenant", fields=(FieldFault(field, "is taken"),)
                     )
+            self._audit(conn, tenant_id, "instance.create")
             return instance
 
         if not caller.tenant:
@@ -262,9 +264,88 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         def work(conn: postgres.Transaction) -> store.LeadMergeRow:
             tenant_id = self._tenant_of_lead(conn, lead_id)
             rows = store.list_lead_merges(conn, tenant_id=tenant_id, survivor_id=lead_id)
+            self._audit(conn, tenant_id, "merge.undo", lead_id)
             return next(row for row in rows if row.id == merge_id)
 
-        return _lead_merge(postgres.run_read(self._pool, work, timeout_s=_remaining_s()))
+        return _lead_merge(postgres.run_transaction(self._pool, work, timeout_s=_remaining_s()))
+
+    def ListSyncs(self, request: pb.ListSyncsRequest, context: grpc.ServicerContext) -> pb.ListSyncsResponse:
+        caller = calls.current().caller
+        if "history:sync" not in caller.scopes:
+            caller.require("history:read")
+        lead_id = _uuid("lead_id", request.lead_id)
+        page_size = _page_size(request.page_size)
+        before = _uuid("page_token", request.page_token) if request.page_token else None
+
+        def work(conn: postgres.Transaction) -> pb.ListSyncsResponse:
+            tenant_id = self._tenant_of_lead(conn, lead_id)
+            rows = store.list_syncs(
+                conn, tenant_id=tenant_id, lead_id=lead_id, before=before, count_max=page_size + 1
+            )
+            page = rows[:page_size]
+            numbers = {row.id: row.public_id for row in store.list_instances(conn, tenant_id=tenant_id)}
+            return pb.ListSyncsResponse(
+                syncs=[_sync(row, numbers.get(row.instance_id) if row.instance_id else None) for row in page],
+                next_page_token=str(page[-1].id) if len(rows) > page_size else "",
+                total_size=store.count_syncs(conn, tenant_id=tenant_id, lead_id=lead_id),
+            )
+
+        return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+
+    def ListTickets(
+        self, request: pb.ListTicketsRequest, context: grpc.ServicerContext
+    ) -> pb.ListTicketsResponse:
+        calls.current().caller.require("history:read")
+        lead_id = _uuid("lead_id", request.lead_id)
+        page_size = _page_size(request.page_size)
+        before = _uuid("page_token", request.page_token) if request.page_token else None
+
+        def work(conn: postgres.Transaction) -> pb.ListTicketsResponse:
+            tenant_id = self._tenant_of_lead(conn, lead_id)
+            rows = store.list_tickets(
+                conn, tenant_id=tenant_id, lead_id=lead_id, before=before, count_max=page_size + 1
+            )
+            page = rows[:page_size]
+            return pb.ListTicketsResponse(
+                tickets=[_ticket(row) for row in page],
+                next_page_token=str(page[-1].id) if len(rows) > page_size else "",
+                total_size=store.count_tickets(conn, tenant_id=tenant_id, lead_id=lead_id),
+            )
+
+        return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+
+    def CloseTicket(self, request: pb.CloseTicketRequest, context: grpc.ServicerContext) -> pb.Ticket:
+        return self._set_ticket(request.ticket_id, is_closed=True)
+
+    def ReopenTicket(self, request: pb.ReopenTicketRequest, context: grpc.ServicerContext) -> pb.Ticket:
+        return self._set_ticket(request.ticket_id, is_closed=False)
+
+    def _set_ticket(self, ticket: str, *, is_closed: bool) -> pb.Ticket:
+        caller = calls.current().caller
+        caller.require("leads:write")
+        ticket_id = _uuid("ticket_id", ticket)
+
+        def work(conn: postgres.Transaction) -> store.TicketRow:
+            tenant_id = store.find_tenant(conn, caller.tenant)
+            found = store.find_ticket(conn, tenant_id=tenant_id, id=ticket_id) if tenant_id else None
+            if tenant_id is None or found is None:
+                raise errors.NotFound("no such ticket")
+            self._tenant_of_lead(conn, found.lead_id)
+            # What the lead writes meanwhile waits for this row, and sees which ticket is open.
+            store.lock_leads(conn, tenant_id=tenant_id, ids=[found.lead_id])
+            row = store.find_ticket(conn, tenant_id=tenant_id, id=ticket_id)
+            assert row is not None
+            if (row.closed_at is not None) == is_closed:
+                return row
+            if not is_closed and store.find_open_ticket(conn, tenant_id=tenant_id, lead_id=row.lead_id):
+                raise errors.FailedPrecondition("another ticket of this lead is open")
+            at = self._clock() if is_closed else None
+            store.set_ticket_closed(conn, tenant_id=tenant_id, id=row.id, lead_id=row.lead_id, at=at)
+            store.insert_changes(conn, [store.LeadTouch(tenant_id, row.lead_id, [], True)])
+            self._audit(conn, tenant_id, "ticket.close" if is_closed else "ticket.reopen", row.lead_id)
+            return row._replace(closed_at=at)
+
+        return _ticket(postgres.run_transaction(self._pool, work, timeout_s=_remaining_s()))
 
     def StartSync(self, request: pb.StartSyncRequest, context: grpc.ServicerContext) -> pb.SyncLog:
         caller = calls.current().caller
@@ -276,7 +357,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             sync = store.insert_recovery(
                 conn,
                 tenant_id=tenant_id,
-                id=ids.uuid7(self._clock()),
+                id=uuid7(self._clock()),
                 lead_id=lead_id,
                 requested_by=caller.subject,
             )
@@ -289,6 +370,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             store.insert_outbox_rows(
                 conn, [store.OutboxRow(tenant_id, sync.id, jobs.RUN_SYNC.name, arguments)]
             )
+            self._audit(conn, tenant_id, "sync.start", lead_id)
             return sync
 
         sync = postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
@@ -311,7 +393,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             date_order=request.date_order or None,  # pyright: ignore[reportArgumentType] - checked above
         )
         brought = imports.read(request.file, how)
-        sync_id = ids.uuid7(self._clock())
+        sync_id = uuid7(self._clock())
 
         def work(conn: postgres.Transaction) -> pb.SyncLog:
             tenant_id = self._tenant_of_lead(conn, lead_id)
@@ -344,6 +426,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             store.insert_outbox_rows(
                 conn, [store.OutboxRow(tenant_id, sync.id, jobs.RUN_SYNC.name, arguments)]
             )
+            self._audit(conn, tenant_id, "chat.import", lead_id, count=report["new"])
             return _sync(sync, target.instance_public_id)
 
         sync = postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
@@ -466,6 +549,13 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             parser_version_below=request.parser_version_below or None,
             mentions=request.phone_number_id or None,
         )
+        if tenant_id is not None and not is_service:
+            asker = tenant_id
+            postgres.run_transaction(
+                self._pool,
+                lambda conn: self._audit(conn, asker, "webhooks.replay"),
+                timeout_s=_remaining_s(),
+            )
         if tenant:
             recovery.apply_unrouted(self._ingest, self._pool, tenant)
         progress = recovery.Progress()
@@ -512,15 +602,39 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             if outbox_id:
                 store.delete_outbox_row(conn, tenant_id=tenant_id, id=outbox_id)
                 store.update_sync(conn, tenant_id=tenant_id, id=outbox_id, status="completed", percent=100)
-            store.update_lead_profile(
+            if store.update_lead_profile(
                 conn, tenant_id=tenant_id, lead_id=lead_id, profile=msgspec.json.encode(profile).decode()
-            )
+            ):
+                store.insert_changes(conn, [store.LeadTouch(tenant_id, lead_id, [], True)])
             return store.find_lead_profile(conn, tenant_id=tenant_id, lead_id=lead_id)
 
         lead = postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
         if lead is None:
             raise errors.NotFound("no such lead")
         return _profile(lead)
+
+    def _audit(
+        self,
+        conn: postgres.Transaction,
+        tenant_id: int,
+        action: str,
+        lead_id: uuid.UUID | None = None,
+        *,
+        count: int = 1,
+    ) -> None:
+        """Note in this transaction what the caller does."""
+        call, now = calls.current(), self._clock()
+        store.insert_audit(
+            conn,
+            tenant_id=tenant_id,
+            id=uuid7(now),
+            at=now,
+            subject=call.caller.subject,
+            action=action,
+            lead_id=lead_id,
+            count=count,
+            request_id=call.request_id,
+        )
 
     def _tenant_of_lead(self, conn: postgres.Transaction, lead_id: uuid.UUID) -> int:
         """Give the caller's tenant when it may know of this lead. Raises NotFound otherwise."""
@@ -648,6 +762,12 @@ def _batch(row: store.BatchRow, items: list[batches.Item]) -> pb.Batch:
             for item in items
         ],
         faults=[pb.ItemFault(path=fault.path, reason=fault.reason) for fault in _faults(row.error)],
+    )
+
+
+def _ticket(row: store.TicketRow) -> pb.Ticket:
+    return pb.Ticket(
+        id=str(row.id), lead_id=str(row.lead_id), opened_at=row.opened_at, closed_at=row.closed_at
     )
 
 

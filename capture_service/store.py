@@ -15,6 +15,7 @@ from psycopg import Connection
 from psycopg.rows import args_row, kwargs_row, scalar_row
 
 from capture_service import events, fold, ledger
+from protos import mentions
 
 # Owner of webhooks that belong to nobody (yet).
 NO_TENANT: Final = 0
@@ -736,6 +737,70 @@ def insert_tickets(
     )
 
 
+class TicketRow(NamedTuple):
+    id: uuid.UUID
+    lead_id: uuid.UUID
+    opened_at: datetime
+    closed_at: datetime | None
+
+
+def list_tickets(
+    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, before: uuid.UUID | None, count_max: int
+) -> list[TicketRow]:
+    """Give a lead's tickets, newest first, those before `before`."""
+    with conn.cursor(row_factory=args_row(TicketRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, lead_id, opened_at, closed_at
+            FROM tickets
+            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
+              AND (%(before)s::uuid IS NULL OR id < %(before)s)
+            ORDER BY id DESC
+            LIMIT %(count_max)s
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id, "before": before, "count_max": count_max},
+        ).fetchall()
+
+
+def count_tickets(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> int:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        count = cursor.execute(
+            "SELECT count(*) FROM tickets WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s",
+            {"tenant_id": tenant_id, "lead_id": lead_id},
+        ).fetchone()
+    return count or 0
+
+
+def find_ticket(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> TicketRow | None:
+    with conn.cursor(row_factory=args_row(TicketRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, lead_id, opened_at, closed_at FROM tickets
+            WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+            """,
+            {"tenant_id": tenant_id, "id": id},
+        ).fetchone()
+
+
+def set_ticket_closed(
+    conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, lead_id: uuid.UUID, at: datetime | None
+) -> None:
+    """Close a ticket, or open it again with None, and let its lead know which one is open."""
+    conn.execute(
+        """
+        UPDATE tickets SET closed_at = %(at)s WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+        """,
+        {"tenant_id": tenant_id, "id": id, "at": at},
+    )
+    conn.execute(
+        """
+        UPDATE leads SET open_ticket_id = %(open_ticket_id)s
+        WHERE tenant_id = %(tenant_id)s AND id = %(lead_id)s
+        """,
+        {"tenant_id": tenant_id, "lead_id": lead_id, "open_ticket_id": None if at else id},
+    )
+
+
 class LeadProfileRow(msgspec.Struct, frozen=True, kw_only=True):
     id: uuid.UUID
     name: str | None
@@ -839,7 +904,7 @@ _MESSAGE_RECORD: Final[LiteralString] = """
     content_rank int2, direction int2, lead_id uuid, act_lead_id uuid, sender text, party_rank int2,
     status int2, errors text, billing text, mentions text, pattern text, is_sync_initial bool,
     status_sent_at timestamptz, status_delivered_at timestamptz, status_read_at timestamptz,
-    status_played_at timestamptz, status_failed_at timestamptz
+    status_played_at timestamptz, status_failed_at timestamptz, shown text
   )
 """
 
@@ -847,9 +912,9 @@ _MESSAGE_RECORD: Final[LiteralString] = """
 def insert_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> set[LeadKey]:
     """Insert those that are new and give their (tenant, id); what exists is left as it is."""
     rows = conn.execute(
-        "INSERT INTO whatsapp_messages ("
+        "INSERT INTO whatsapp_messages (shown, "
         + _MESSAGE_COLUMNS
-        + ") SELECT "
+        + ") SELECT shown, "
         + _MESSAGE_COLUMNS
         + " FROM "
         + _MESSAGE_RECORD
@@ -858,7 +923,7 @@ def insert_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> 
         ON CONFLICT (tenant_id, id) DO NOTHING
         RETURNING tenant_id, id
         """,
-        {"rows": _json(messages)},
+        {"rows": _message_rows(messages)},
         binary=True,
     )
     return set(rows)
@@ -897,13 +962,102 @@ def update_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> 
           is_sync_initial = r.is_sync_initial,
           status_sent_at = r.status_sent_at, status_delivered_at = r.status_delivered_at,
           status_read_at = r.status_read_at, status_played_at = r.status_played_at,
-          status_failed_at = r.status_failed_at
+          status_failed_at = r.status_failed_at, shown = r.shown
         FROM
         """
         + _MESSAGE_RECORD
         + "WHERE m.tenant_id = r.tenant_id AND m.id = r.id",
-        {"rows": _json(messages)},
+        {"rows": _message_rows(messages)},
     )
+
+
+def _message_rows(messages: Sequence[fold.Message]) -> str:
+    return _json(
+        [
+            {**msgspec.structs.asdict(message), "shown": mentions.shown(mentions.read(message.mentions))}
+            if message.mentions
+            else message
+            for message in messages
+        ]
+    )
+
+
+# The feed of changes
+
+
+class LeadTouch(msgspec.Struct, frozen=True):
+    """What a transaction changed of one lead."""
+
+    tenant_id: int
+    lead_id: uuid.UUID
+    message_ids: list[uuid.UUID]
+    is_of_lead: bool
+    """The lead itself: how it is shown, or which one it is part of."""
+
+
+def insert_changes(conn: Connection[Any], touches: Sequence[LeadTouch]) -> None:
+    """Tell those who watch, of each lead once; they hear of it when the transaction is committed."""
+    conn.execute(
+        """
+        INSERT INTO changes AS c (tenant_id, lead_id, message_ids, is_of_lead)
+        SELECT tenant_id, lead_id, message_ids, is_of_lead
+        FROM json_to_recordset(%(rows)s::json)
+          AS r (tenant_id int4, lead_id uuid, message_ids uuid[], is_of_lead bool)
+        ON CONFLICT (tenant_id, lead_id, changed_in) DO UPDATE SET
+          message_ids = c.message_ids || EXCLUDED.message_ids,
+          is_of_lead = c.is_of_lead OR EXCLUDED.is_of_lead
+        """,
+        {"rows": _json(touches)},
+    )
+
+
+def insert_audit(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    id: uuid.UUID,
+    at: datetime,
+    subject: str,
+    action: str,
+    lead_id: uuid.UUID | None,
+    count: int,
+    request_id: str,
+) -> None:
+    """Note who changed what."""
+    conn.execute(
+        """
+        INSERT INTO audit_log (tenant_id, id, happened_at, subject, action, lead_id, count, request_id)
+        VALUES (
+          %(tenant_id)s, %(id)s, %(at)s, %(subject)s, %(action)s, %(lead_id)s, %(count)s, %(request_id)s
+        )
+        """,
+        {
+            "tenant_id": tenant_id,
+            "id": id,
+            "at": at,
+            "subject": subject,
+            "action": action,
+            "lead_id": lead_id,
+            "count": count,
+            "request_id": request_id,
+        },
+    )
+
+
+def delete_old_changes(conn: Connection[Any], *, before: datetime, count_max: int) -> int:
+    """Delete up to so many of the oldest rows of the feed, those that are from before; give their number."""
+    return conn.execute(
+        """
+        DELETE FROM changes
+        WHERE ctid = ANY (ARRAY (
+          SELECT place FROM (
+            SELECT ctid AS place, changed_at FROM changes ORDER BY changed_in LIMIT %(count_max)s
+          ) oldest
+          WHERE changed_at < %(before)s
+        ))
+        """,
+        {"before": before, "count_max": count_max},
+    ).rowcount
 
 
 # Account events
@@ -1423,9 +1577,17 @@ def mark_patterns(conn: Connection[Any], *, tenant_id: int, patterns: Mapping[uu
     marked = sorted(patterns)
     conn.execute(
         """
-        UPDATE whatsapp_messages m SET pattern = p.pattern
-        FROM unnest(%(ids)s::uuid[], %(patterns)s::text[]) AS p (id, pattern)
-        WHERE m.tenant_id = %(tenant_id)s AND m.id = p.id
+        WITH marked AS (
+          UPDATE whatsapp_messages m SET pattern = p.pattern
+          FROM unnest(%(ids)s::uuid[], %(patterns)s::text[]) AS p (id, pattern)
+          WHERE m.tenant_id = %(tenant_id)s AND m.id = p.id
+          RETURNING m.tenant_id, m.lead_id, m.id
+        )
+        INSERT INTO changes AS c (tenant_id, lead_id, message_ids, is_of_lead)
+        SELECT tenant_id, lead_id, array_agg(id), false FROM marked WHERE lead_id IS NOT NULL
+        GROUP BY tenant_id, lead_id
+        ON CONFLICT (tenant_id, lead_id, changed_in) DO UPDATE SET
+          message_ids = c.message_ids || EXCLUDED.message_ids
         """,
         {"tenant_id": tenant_id, "ids": marked, "patterns": [patterns[id] for id in marked]},
     )
@@ -1532,6 +1694,37 @@ def find_sync(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> SyncLo
             + "FROM whatsapp_sync_logs WHERE tenant_id = %(tenant_id)s AND id = %(id)s",
             {"tenant_id": tenant_id, "id": id},
         ).fetchone()
+
+
+def list_syncs(
+    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, before: uuid.UUID | None, count_max: int
+) -> list[SyncLogRow]:
+    """Give a lead's sync logs, newest first, those before `before`."""
+    with conn.cursor(row_factory=kwargs_row(SyncLogRow)) as cursor:
+        return cursor.execute(
+            "SELECT "
+            + _SYNC_COLUMNS
+            + """
+            FROM whatsapp_sync_logs
+            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
+              AND (%(before)s::uuid IS NULL OR id < %(before)s)
+            ORDER BY id DESC
+            LIMIT %(count_max)s
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id, "before": before, "count_max": count_max},
+        ).fetchall()
+
+
+def count_syncs(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> int:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        count = cursor.execute(
+            """
+            SELECT count(*) FROM whatsapp_sync_logs
+            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id},
+        ).fetchone()
+    return count or 0
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from capture_service import ids, patterns, recovery, store
+from capture_service import patterns, recovery, store
 from capture_service.ingest import HISTORY_IDLE, Ingest
 from plumbing import errors, postgres
-from protos import jobs
+from protos import changes, jobs
+from protos.ids import uuid7
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ _TIMEOUT_S: Final = 10.0
 # What is answered arrives within it.
 _SETTLED: Final = timedelta(seconds=15)
 _TEXTS_MAX: Final = 200
+# Of the feed of changes, that one transaction forgets.
+_CHANGES_MAX: Final = 5_000
 
 Enqueue = Callable[[jobs.Job, str, dict[str, str]], None]
 
@@ -76,6 +79,7 @@ class Sweeper:
                     self.apply_unrouted()
                     self.end_idle_histories()
                     self.mark_patterns(now=datetime.now(UTC))
+                    self.forget_changes(now=datetime.now(UTC))
             except errors.RecadoError as error:
                 log.warning("sweep_postponed", extra={"reason": error.reason})
             except Exception:
@@ -114,6 +118,19 @@ class Sweeper:
             ):
                 return
 
+    def forget_changes(self, *, now: datetime) -> None:
+        """Take what is too old out of the feed of changes."""
+        while not self._is_stopping.is_set():
+            forgotten = postgres.run_transaction(
+                self._pool,
+                lambda conn: store.delete_old_changes(
+                    conn, before=now - changes.KEPT, count_max=_CHANGES_MAX
+                ),
+                timeout_s=_TIMEOUT_S,
+            )
+            if forgotten < _CHANGES_MAX:
+                return
+
     def apply_unrouted(self) -> None:
         tenants = postgres.run_read(self._pool, store.tenants_awaited, timeout_s=_TIMEOUT_S)
         for tenant in tenants:
@@ -131,7 +148,7 @@ class Sweeper:
 
 def _mark_patterns(conn: postgres.Transaction, before: datetime) -> bool:
     """Examine the next texts of every instance; tell whether there may be more."""
-    found = store.list_unexamined(conn, before=ids.uuid7(before), count_max=_TEXTS_MAX)
+    found = store.list_unexamined(conn, before=uuid7(before), count_max=_TEXTS_MAX)
     for of_instance in found:
         texts = store.list_same_texts(conn, of_instance, quick=patterns.QUICK, count_max=_TEXTS_MAX)
         by_digest: dict[str, list[store.SameText]] = {}

@@ -1,9 +1,9 @@
-"""Run the history service: pages and leads, read only."""
+"""Run the history service."""
 
 import os
 from datetime import UTC, datetime
 
-from history_service import service, settings
+from history_service import audit, service, settings
 from plumbing import migrations, postgres, telemetry, tokens
 from plumbing.rpc import server
 
@@ -24,7 +24,24 @@ def main() -> None:
     )
     migrations.check(pool, "capture_service")
     telemetry.serve_metrics(config.metrics_port)
-    servicer = service.HistoryServicer(pool, clock=lambda: datetime.now(UTC))
+    recording = postgres.open_pool(
+        config.database_url,
+        role="recado_history",
+        application_name="recado-history-audit",
+        size_max=1,
+        statement_timeout_s=5,
+        lock_timeout_s=2,
+        idle_timeout_s=30,
+        acquire_timeout_s=1,
+    )
+    recorder = audit.Recorder(recording)
+    servicer = service.HistoryServicer(pool, recorder, clock=lambda: datetime.now(UTC))
+
+    def stop() -> None:
+        recorder.stop()
+        for opened in (pool, recording):
+            opened.close()
+
     server.run(
         "history",
         address=config.listen,
@@ -32,7 +49,8 @@ def main() -> None:
         full_names=[service.FULL_NAME],
         verifier=verifier,
         workers=config.rpc_workers,
-        on_stop=pool.close,
+        on_stopping=servicer.stop,
+        on_stop=stop,
         ready=lambda: postgres.ping(pool),
     )
 

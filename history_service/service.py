@@ -1,52 +1,80 @@
 """HistoryService over gRPC: what each call means stands in protos/history.proto."""
 
-import re
+import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import grpc
-import msgspec
 
-from history_service import cursor, mentions, search, store
+from history_service import coverage, cursor, resuming, search, store, views, words
+from history_service.audit import Recorder
+from history_service.watch import Watch
 from plumbing import errors, postgres
 from plumbing.errors import FieldFault
 from plumbing.rpc import calls
 from protos import history_pb2 as pb
-from protos import history_pb2_grpc, ids
+from protos import history_pb2_grpc
+from protos.ids import uuid7
 
 FULL_NAME: Final = "recado.history.v1.HistoryService"
 
 _PAGE_SIZE_DEFAULT: Final = 100
 _PAGE_SIZE_MAX: Final = 1000
-_QUERY_CHARS_MAX: Final = 200
+_HITS_DEFAULT: Final = 20
+_HITS_MAX: Final = 100
+_LEADS_FOUND_MAX: Final = 5
+_TYPE_CHARS_MAX: Final = 64
+_SUBJECT_CHARS_MAX: Final = 200
+# Of messages that words are in, no more are looked at; beyond, going through the newest is quicker.
+_MATCHES_MAX: Final = 20_000
+# What changed beyond it is not told piece by piece.
+_CHANGED_MAX: Final = 1000
+_EXPORT_PAGE: Final = 500
+_EXPORT_PAGE_TIMEOUT_S: Final = 10.0
+_WATCH_LOOK_S: Final = 15.0
+_STOP_LOOK_S: Final = 1.0
+# Each is served by a thread of its own.
+_WATCHERS_MAX: Final = 12
 _MARGIN_S: Final = 0.1
-
-_STATUSES: Final = {1: "pending", 2: "sent", 3: "failed", 4: "delivered", 5: "read", 6: "played"}
-_DELIVERED: Final = 4
 _INBOUND: Final = 1
-# Bits of `whatsapp_messages.sources`, the most telling first: what only a recovery brought says so.
-_SOURCES: Final = (
-    (128, "manual_sync"),
-    (256, "batch_recover"),
-    (16, "webhook"),
-    (32, "api"),
-    (8, "echo"),
-    (2 | 4, "history"),
-    (64, "chat_export"),
-)
-# Meta's documents show it where an edit answers nothing.
-_NO_MESSAGE: Final = "M0"
-_NO_DIGIT: Final = re.compile(r"[^0-9]")
+_STATUS_RANKS: Final = {name: rank for rank, name in views.STATUSES.items()}
+_DELIVERED: Final = _STATUS_RANKS["delivered"]
+
+
+T = TypeVar("T")
+_Recorded: TypeAlias = Callable[[float], None]
+"""Waits, that many seconds at most, until a read is on record."""
+
+
+class _Asked(NamedTuple):
+    """The filter of a request, read."""
+
+    direction: int | None
+    type: str | None
+    outbound_statuses: list[int] | None
+    inbound_statuses: list[int] | None
+    instance_id: uuid.UUID | None
+    terms: list[words.Term] | None
+    question: tuple[Any, ...]
+    """All of it, for the cursor."""
 
 
 class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
-    def __init__(self, pool: postgres.Pool, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, pool: postgres.Pool, recorder: Recorder, *, clock: Callable[[], datetime]) -> None:
+        """`recorder` has connections of its own: a read waits for it."""
         self._pool = pool
         self._clock = clock
+        self._recorder = recorder
+        self._watch = Watch(pool)
+        self._watchers = threading.BoundedSemaphore(_WATCHERS_MAX)
         # Tenants are never renamed and their ids never used again, so a name is looked up once.
         self._tenant_ids: dict[str, int] = {}
+
+    def stop(self) -> None:
+        """End the streams."""
+        self._watch.stop()
 
     def ListMessages(
         self, request: pb.ListMessagesRequest, context: grpc.ServicerContext
@@ -55,52 +83,47 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         caller.require("history:read")
         page_size = _page_size(request.page_size)
         lead_id = _uuid("lead_id", request.lead_id)
-        from_time = _moment(request, "from_time")
-        to_time = _moment(request, "to_time")
-        if from_time and to_time and from_time > to_time:
-            raise _invalid("from_time", "must not be after the end of the range")
+        from_time, to_time = _period(request)
         if request.order not in (pb.ORDER_UNSPECIFIED, pb.ORDER_ASC, pb.ORDER_DESC):
             raise _invalid("order", "must be ORDER_ASC or ORDER_DESC")
         is_descending = request.order == pb.ORDER_DESC
-        is_filtered = bool(from_time or to_time)
-        question = ("messages", caller.tenant, lead_id, from_time, to_time, is_descending)
-        position = _position(request.page_token, question)
+        asked = _filter("filter", request.filter)
+        around = _uuid("around_message_id", request.around_message_id) if request.around_message_id else None
+        if around and request.page_token:
+            raise _invalid("around_message_id", "cannot be given with a page_token")
+
+        def question(*, is_descending: bool) -> tuple[Any, ...]:
+            return ("messages", caller.tenant, lead_id, from_time, to_time, is_descending, *asked.question)
+
+        position = _position(request.page_token, question(is_descending=is_descending))
         after = (position.moment, position.row_id) if position and position.moment else None
 
-        def work(conn: postgres.Transaction) -> pb.ListMessagesResponse:
+        def work(conn: postgres.Transaction) -> tuple[pb.ListMessagesResponse, _Recorded | None]:
             # Before anything is read: what is committed later may be missing from the answer.
             synced_up_to = self._clock()
             access = self._access(conn)
             lead, conversations = _open(conn, access, lead_id)
-            wanted = store.MessageFilter(
-                tenant_id=access.tenant_id, lead_id=lead.id, from_time=from_time, to_time=to_time
-            )
-            instances = {row.instance_id: row for row in conversations}
-            instance_ids = None if access.instances is None else list(instances)
-            rows = store.list_messages(
-                conn,
-                wanted,
-                instance_ids=instance_ids,
-                is_descending=is_descending,
-                after=after,
-                count_max=page_size + 1,
-            )
-            in_all = sum(row.message_count for row in conversations)
-            if not is_filtered:
-                total = in_all
-            elif position and position.total is not None:
-                total = position.total
+            wanted = self._wanted(conn, access, asked, from_time, to_time)
+            if access.instances is not None and wanted.instance_ids is None:
+                visible = [row.instance_id for row in conversations]
+                wanted = store.replaced(wanted, instance_ids=visible)
+            wanted = store.replaced(wanted, lead_id=lead.id)
+            if around:
+                part = _around(conn, wanted, around, is_descending=is_descending, count=page_size)
             else:
-                total = store.count_messages(conn, wanted, instance_ids=instance_ids)
-            page = rows[:page_size]
-            token = ""
-            if len(rows) > page_size:
-                last = cursor.Position.at(page[-1].sent_at, page[-1].id, total=total if is_filtered else None)
-                token = cursor.write(last, *question)
-            first_message_at, last_message_at = _span(conversations)
-            return pb.ListMessagesResponse(
-                messages=[_message(row, instances[row.instance_id], lead) for row in page],
-                next_page_token=token,
+                part = _part(conn, wanted, is_descending=is_descending, after=after, count=page_size)
+            in_all = sum(row.message_count for row in conversations)
+            if wanted.is_whole and not asked.instance_id:
+                total, carried = in_all, None
+            elif position and position.total is not None:
+                total = carried = position.total
+            else:
+                total = carried = _total(conn, wanted, part, is_first=after is None and not around)
+            recorded = self._record("messages.read", access, lead.id, len(part.rows))
+            instances = {row.instance_id: row for row in conversations}
+            first_message_at, last_message_at = views.span(conversations)
+            answer = pb.ListMessagesResponse(
+                messages=[views.message_of(row, instances[row.instance_id], lead) for row in part.rows],
                 total_size=total,
                 summary=pb.ConversationSummary(
                     first_message_at=first_message_at,
@@ -109,6 +132,213 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                     synced_up_to=synced_up_to,
                 ),
             )
+            if part.has_more:
+                answer.next_page_token = _token(part.rows[-1], carried, question(is_descending=is_descending))
+            if part.has_before:
+                answer.previous_page_token = _token(
+                    part.rows[0], carried, question(is_descending=not is_descending)
+                )
+            return answer, recorded
+
+        return self._read(work)
+
+    def SearchMessages(
+        self, request: pb.SearchMessagesRequest, context: grpc.ServicerContext
+    ) -> pb.SearchMessagesResponse:
+        caller = calls.current().caller
+        caller.require("history:read")
+        page_size = _page_size(request.page_size, default=_HITS_DEFAULT, at_most=_HITS_MAX)
+        if not request.query.strip():
+            raise _invalid("query", "is required")
+        if request.filter.query:
+            raise _invalid("filter.query", "belongs into query")
+        request.filter.query = request.query
+        asked = _filter("", request.filter)
+        lead_id = _uuid("lead_id", request.lead_id) if request.lead_id else None
+        from_time, to_time = _period(request)
+        question = ("search", caller.tenant, lead_id, from_time, to_time, *asked.question)
+        position = _position(request.page_token, question)
+        after = (position.moment, position.row_id) if position and position.moment else None
+        terms = asked.terms or []
+
+        def work(conn: postgres.Transaction) -> tuple[pb.SearchMessagesResponse, _Recorded | None]:
+            try:
+                access = self._access(conn)
+            except errors.NotFound:  # a business whose first number is yet to be registered
+                return pb.SearchMessagesResponse(), None
+            wanted = self._wanted(conn, access, asked, from_time, to_time)
+            if access.instances is not None and wanted.instance_ids is None:
+                visible = store.visible_instances(conn, access)
+                wanted = store.replaced(wanted, instance_ids=visible)
+            if lead_id:
+                lead, _ = _open(conn, access, lead_id)
+                wanted = store.replaced(wanted, lead_id=lead.id)
+            part = _part(conn, wanted, is_descending=True, after=after, count=page_size)
+            total = position.total if position and position.total is not None else part.matched or 0
+            marked = words.marks(terms, self._forms(conn, terms))
+            recorded = self._record("messages.search", access, wanted.lead_id, len(part.rows))
+            leads = {row.lead.id: row for row in self._leads_of(conn, access, part.rows)}
+            answer = pb.SearchMessagesResponse(
+                total_size=min(total, _MATCHES_MAX), is_total_a_minimum=total > _MATCHES_MAX
+            )
+            for row in part.rows:
+                found = leads[row.lead_id]
+                message = views.message_of(row, found.of_instance(row.instance_id), found.lead)
+                answer.hits.add(
+                    message=message,
+                    lead=views.lead_of(found.lead, ()),
+                    snippet=[
+                        pb.Piece(text=piece.text, is_match=piece.is_match)
+                        for piece in words.snippet(message.body, marked)
+                    ],
+                )
+            if part.has_more:
+                answer.next_page_token = _token(part.rows[-1], total, question)
+            if after is None and lead_id is None:
+                answer.leads.extend(self._people(conn, access, request.query))
+            return answer, recorded
+
+        return self._read(work)
+
+    def ExportMessages(
+        self, request: pb.ExportMessagesRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.ExportMessagesResponse]:
+        calls.current().caller.require("history:read")
+        lead_id = _uuid("lead_id", request.lead_id)
+        from_time, to_time = _period(request)
+        asked = _filter("filter", request.filter)
+        after: store.Place | None = None
+        is_first = True
+        while context.is_active():
+
+            def work(
+                conn: postgres.Transaction, after: store.Place | None = after, is_first: bool = is_first
+            ) -> tuple[tuple[list[pb.Message], store.Place | None], _Recorded | None]:
+                access = self._access(conn)
+                lead, conversations = _open(conn, access, lead_id)
+                wanted = self._wanted(conn, access, asked, from_time, to_time)
+                if access.instances is not None and wanted.instance_ids is None:
+                    visible = [row.instance_id for row in conversations]
+                    wanted = store.replaced(wanted, instance_ids=visible)
+                wanted = store.replaced(wanted, lead_id=lead.id)
+                recorded = None
+                if is_first:
+                    count = 0 if wanted.words == "" else store.count_messages(conn, wanted)
+                    recorded = self._record("messages.export", access, lead.id, count)
+                part = _part(conn, wanted, is_descending=False, after=after, count=_EXPORT_PAGE)
+                instances = {row.instance_id: row for row in conversations}
+                messages = [views.message_of(row, instances[row.instance_id], lead) for row in part.rows]
+                last = part.rows[-1] if part.has_more else None
+                return (messages, (last.sent_at, last.id) if last else None), recorded
+
+            messages, after = self._read(work, timeout_s=min(_remaining_s(), _EXPORT_PAGE_TIMEOUT_S))
+            is_first = False
+            if messages:
+                yield pb.ExportMessagesResponse(messages=messages)
+            if after is None:
+                return
+
+    def ListChanges(
+        self, request: pb.ListChangesRequest, context: grpc.ServicerContext
+    ) -> pb.ListChangesResponse:
+        calls.current().caller.require("history:read")
+        lead_id = _uuid("lead_id", request.lead_id) if request.lead_id else None
+        return self._changes(lead_id, _resumed(request.resume_token), timeout_s=_remaining_s())
+
+    def WatchMessages(
+        self, request: pb.ListChangesRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.ListChangesResponse]:
+        caller = calls.current().caller
+        caller.require("history:read")
+        lead_id = _uuid("lead_id", request.lead_id) if request.lead_id else None
+        moment = _resumed(request.resume_token)
+        if not self._watchers.acquire(blocking=False):
+            raise errors.ResourceExhausted("too many watch already", retry_after_s=10)
+        try:
+            with self._watch.listening(caller.tenant) as listener:
+                is_first = True
+                while context.is_active() and not self._watch.is_stopping:
+                    found = self._changes(lead_id, moment, timeout_s=min(_remaining_s(), _WATCH_LOOK_S))
+                    moment = _resumed(found.resume_token)
+                    if is_first or found.messages or found.lead_ids or found.must_reload:
+                        yield found
+                    is_first = False
+                    _hear(listener, context, self._watch)
+        finally:
+            self._watchers.release()
+
+    def WatchLeads(
+        self, request: pb.WatchLeadsRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.WatchLeadsResponse]:
+        calls.current().caller.require("service")
+        with self._watch.listening() as listener:
+            # The caller knows by it that nothing is missed from now on.
+            yield pb.WatchLeadsResponse()
+            while context.is_active() and not self._watch.is_stopping:
+                heard = _hear(listener, context, self._watch)
+                yield pb.WatchLeadsResponse(
+                    touches=[
+                        pb.WatchLeadsResponse.Touch(tenant=tenant, lead_id=str(lead_id))
+                        for tenant, lead_id in heard.touches
+                    ],
+                    may_have_missed=heard.is_unsure,
+                )
+
+    def GetCoverage(self, request: pb.GetCoverageRequest, context: grpc.ServicerContext) -> pb.Coverage:
+        calls.current().caller.require("history:read")
+        lead_id = _uuid("lead_id", request.lead_id)
+
+        def work(conn: postgres.Transaction) -> pb.Coverage:
+            access = self._access(conn)
+            lead, conversations = _open(conn, access, lead_id)
+            keys = [row.instance_id for row in conversations]
+            instances = {
+                row.id: row for row in store.list_instances(conn, tenant_id=access.tenant_id, ids=keys)
+            }
+            recoveries = store.list_recoveries(
+                conn, tenant_id=access.tenant_id, lead_id=lead.id, instance_ids=keys
+            )
+            return pb.Coverage(
+                conversations=[
+                    views.coverage_of(
+                        row,
+                        coverage.read(
+                            instances[row.instance_id],
+                            [found for found in recoveries if found.instance_id == row.instance_id],
+                        ),
+                    )
+                    for row in conversations
+                ]
+            )
+
+        return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+
+    def ListAudit(self, request: pb.ListAuditRequest, context: grpc.ServicerContext) -> pb.ListAuditResponse:
+        calls.current().caller.require("audit:read")
+        page_size = _page_size(request.page_size)
+        lead_id = _uuid("lead_id", request.lead_id) if request.lead_id else None
+        if len(request.subject) > _SUBJECT_CHARS_MAX or "\0" in request.subject:
+            raise _invalid("subject", f"must be at most {_SUBJECT_CHARS_MAX} characters, none of them U+0000")
+        before = _uuid("page_token", request.page_token) if request.page_token else None
+
+        def work(conn: postgres.Transaction) -> pb.ListAuditResponse:
+            try:
+                access = self._access(conn)
+            except errors.NotFound:
+                return pb.ListAuditResponse()
+            rows = store.list_audit_rows(
+                conn,
+                tenant_id=access.tenant_id,
+                lead_id=lead_id,
+                subject=request.subject or None,
+                before=before,
+                count_max=page_size + 1,
+            )
+            page = rows[:page_size]
+            return pb.ListAuditResponse(
+                entries=[views.audit_entry_of(row) for row in page],
+                next_page_token=str(page[-1].id) if len(rows) > page_size else "",
+            )
 
         return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
 
@@ -116,23 +346,18 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         caller = calls.current().caller
         caller.require("history:read")
         page_size = _page_size(request.page_size)
-        if len(request.query) > _QUERY_CHARS_MAX or "\0" in request.query:
-            raise _invalid("query", f"must be at most {_QUERY_CHARS_MAX} characters, none of them U+0000")
-        sought = store.LeadSearch(
-            text=search.comparable(request.query),
-            numbers=search.number_forms(request.query),
-            accented=search.ACCENTED,
-            plain=search.PLAIN,
-        )
+        if len(request.query) > words.CHARS_MAX or "\0" in request.query:
+            raise _invalid("query", f"must be at most {words.CHARS_MAX} characters, none of them U+0000")
+        sought = _lead_search(request.query)
         question = ("leads", caller.tenant, sought.text)
         position = _position(request.page_token, question)
         after = (position.moment, position.row_id) if position else None
 
-        def work(conn: postgres.Transaction) -> pb.ListLeadsResponse:
+        def work(conn: postgres.Transaction) -> tuple[pb.ListLeadsResponse, _Recorded | None]:
             try:
                 access = self._access(conn)
             except errors.NotFound:  # a business whose first number is yet to be registered
-                return pb.ListLeadsResponse()
+                return pb.ListLeadsResponse(), None
             rows = store.list_leads(conn, access, sought, after=after, count_max=page_size + 1)
             if position and position.total is not None:
                 total = position.total
@@ -143,25 +368,61 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             if len(rows) > page_size:
                 last = cursor.Position.at(page[-1].last_message_at, page[-1].id, total=total)
                 token = cursor.write(last, *question)
+            recorded = self._record("leads.list", access, None, len(page))
             exchanges: dict[uuid.UUID, list[store.ConversationRow]] = {row.id: [] for row in page}
             for exchange in store.list_conversations(conn, access, list(exchanges)):
                 exchanges[exchange.lead_id].append(exchange)
-            return pb.ListLeadsResponse(
-                leads=[_lead(row, exchanges[row.id]) for row in page],
+            answer = pb.ListLeadsResponse(
+                leads=[views.lead_of(row, exchanges[row.id]) for row in page],
                 next_page_token=token,
                 total_size=total,
             )
+            newest = {
+                row.lead_id: row
+                for row in store.list_last_messages(
+                    conn,
+                    tenant_id=access.tenant_id,
+                    lead_ids=list(exchanges),
+                    instance_ids=store.visible_instances(conn, access),
+                )
+            }
+            for row, shown in zip(page, answer.leads, strict=True):
+                last_message = newest.get(row.id)
+                if last_message:
+                    instances = {found.instance_id: found for found in exchanges[row.id]}
+                    shown.last_message.CopyFrom(
+                        views.message_of(last_message, instances[last_message.instance_id], row)
+                    )
+            return answer, recorded
 
-        return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+        return self._read(work)
 
     def GetLead(self, request: pb.GetLeadRequest, context: grpc.ServicerContext) -> pb.Lead:
         calls.current().caller.require("history:read")
         lead_id = _uuid("lead_id", request.lead_id)
 
-        def work(conn: postgres.Transaction) -> pb.Lead:
-            return _lead(*_open(conn, self._access(conn), lead_id))
+        def work(conn: postgres.Transaction) -> tuple[pb.Lead, _Recorded | None]:
+            access = self._access(conn)
+            lead, conversations = _open(conn, access, lead_id)
+            recorded = self._record("lead.read", access, lead.id, 1)
+            answer = views.lead_of(lead, conversations)
+            return answer, recorded
 
-        return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+        return self._read(work)
+
+    # What several calls need
+
+    def _read(
+        self,
+        work: Callable[[postgres.Transaction], tuple[T, _Recorded | None]],
+        *,
+        timeout_s: float | None = None,
+    ) -> T:
+        """Do a read that begins to record itself; give its answer once the record is written."""
+        answer, recorded = postgres.run_read(self._pool, work, timeout_s=timeout_s or _remaining_s())
+        if recorded:
+            recorded(_remaining_s())
+        return answer
 
     def _access(self, conn: postgres.Transaction) -> store.Access:
         """Give what the caller's token opens. Raises NotFound when nothing of its tenant is there."""
@@ -176,6 +437,301 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             return store.Access(tenant_id)
         # What is no UUID is the id of no instance: it opens nothing.
         return store.Access(tenant_id, [id for text in sorted(caller.instances) if (id := _read_uuid(text))])
+
+    def _record(self, action: str, access: store.Access, lead_id: uuid.UUID | None, count: int) -> _Recorded:
+        """Begin to record a read; call what this gives before the answer is given."""
+        call, now = calls.current(), self._clock()
+        return self._recorder.note(
+            store.AuditRow(
+                tenant_id=access.tenant_id,
+                id=uuid7(now),
+                happened_at=now,
+                subject=call.caller.subject,
+                action=action,
+                lead_id=lead_id,
+                count=count,
+                request_id=call.request_id,
+            )
+        )
+
+    def _wanted(
+        self,
+        conn: postgres.Transaction,
+        access: store.Access,
+        asked: _Asked,
+        from_time: datetime | None,
+        to_time: datetime | None,
+    ) -> store.MessageFilter:
+        """Give the filter of a request, of all leads. Raises NotFound for an instance of others."""
+        instance_ids = None
+        if asked.instance_id:
+            instance = store.find_instance(conn, access, asked.instance_id)
+            if instance is None:
+                raise errors.NotFound("no such instance")
+            instance_ids = [instance]
+        found_words = None
+        if asked.terms is not None:
+            found_words = words.query(asked.terms, self._forms(conn, asked.terms))
+        return store.MessageFilter(
+            tenant_id=access.tenant_id,
+            instance_ids=instance_ids,
+            from_time=from_time,
+            to_time=to_time,
+            direction=asked.direction,
+            type=asked.type,
+            outbound_statuses=asked.outbound_statuses,
+            inbound_statuses=asked.inbound_statuses,
+            words=found_words,
+        )
+
+    def _forms(self, conn: postgres.Transaction, terms: Sequence[words.Term]) -> dict[str, words.Forms]:
+        typed = sorted({word for term in terms for word in term.words})
+        found = store.find_word_forms(conn, typed) if typed else []
+        return {row.word: words.Forms(row.lexemes, row.stems) for row in found}
+
+    def _people(self, conn: postgres.Transaction, access: store.Access, query: str) -> list[pb.Lead]:
+        """Give a few whose name or number holds what is sought."""
+        rows = store.list_leads(conn, access, _lead_search(query), after=None, count_max=_LEADS_FOUND_MAX)
+        exchanges: dict[uuid.UUID, list[store.ConversationRow]] = {row.id: [] for row in rows}
+        for exchange in store.list_conversations(conn, access, list(exchanges)):
+            exchanges[exchange.lead_id].append(exchange)
+        return [views.lead_of(row, exchanges[row.id]) for row in rows]
+
+    def _leads_of(
+        self, conn: postgres.Transaction, access: store.Access, rows: Sequence[store.MessageRow]
+    ) -> list["_Whose"]:
+        """Give the leads of these messages with the conversations that the caller may see."""
+        lead_ids = sorted({row.lead_id for row in rows})
+        exchanges: dict[uuid.UUID, list[store.ConversationRow]] = {id: [] for id in lead_ids}
+        for exchange in store.list_conversations(conn, access, lead_ids):
+            exchanges[exchange.lead_id].append(exchange)
+        return [
+            _Whose(lead, exchanges[lead.id])
+            for lead in store.find_leads(conn, tenant_id=access.tenant_id, ids=lead_ids)
+        ]
+
+    def _changes(
+        self, lead_id: uuid.UUID | None, moment: resuming.Moment | None, *, timeout_s: float
+    ) -> pb.ListChangesResponse:
+        def work(conn: postgres.Transaction) -> tuple[pb.ListChangesResponse, _Recorded | None]:
+            now = self._clock()
+            snapshot = store.current_snapshot(conn)
+            answer = pb.ListChangesResponse(resume_token=resuming.write(resuming.Moment(now, snapshot)))
+            try:
+                access = self._access(conn)
+            except errors.NotFound:
+                if lead_id:
+                    raise
+                return answer, None
+            lead = _open(conn, access, lead_id)[0] if lead_id else None
+            if moment is None:
+                return answer, None
+            if moment.is_too_old(now, snapshot):
+                answer.must_reload = True
+                return answer, None
+            changed = store.list_changes(
+                conn,
+                tenant_id=access.tenant_id,
+                lead_id=lead.id if lead else None,
+                snapshot=moment.snapshot,
+                count_max=_CHANGED_MAX + 1,
+            )
+            message_ids = {id for row in changed for id in row.message_ids}
+            if len(changed) > _CHANGED_MAX or len(message_ids) > _CHANGED_MAX:
+                answer.must_reload = True
+                return answer, None
+            return answer, self._tell_changes(conn, access, changed, message_ids, answer)
+
+        return self._read(work, timeout_s=timeout_s)
+
+    def _tell_changes(
+        self,
+        conn: postgres.Transaction,
+        access: store.Access,
+        changed: Sequence[store.ChangeRow],
+        message_ids: Collection[uuid.UUID],
+        answer: pb.ListChangesResponse,
+    ) -> _Recorded | None:
+        rows = (
+            store.find_messages(
+                conn,
+                tenant_id=access.tenant_id,
+                ids=sorted(message_ids),
+                instance_ids=store.visible_instances(conn, access),
+            )
+            if message_ids
+            else []
+        )
+        themselves = sorted({row.lead_id for row in changed if row.is_of_lead})
+        if access.instances is not None and themselves:
+            seen = store.list_conversations(conn, access, themselves)
+            themselves = sorted({row.lead_id for row in seen})
+        if not rows and not themselves:
+            return None
+        count = len(rows) or len(themselves)
+        single = {row.lead_id for row in changed}
+        recorded = self._record("messages.watch", access, single.pop() if len(single) == 1 else None, count)
+        leads = {row.lead.id: row for row in self._leads_of(conn, access, rows)}
+        answer.messages.extend(
+            views.message_of(row, leads[row.lead_id].of_instance(row.instance_id), leads[row.lead_id].lead)
+            for row in rows
+        )
+        answer.lead_ids.extend(str(id) for id in themselves)
+        return recorded
+
+
+class _Whose(NamedTuple):
+    """A lead and its conversations."""
+
+    lead: store.LeadRow
+    conversations: list[store.ConversationRow]
+
+    def of_instance(self, instance_id: int) -> store.ConversationRow:
+        return next(row for row in self.conversations if row.instance_id == instance_id)
+
+
+class _Part(NamedTuple):
+    """A page."""
+
+    rows: list[store.MessageRow]
+    has_more: bool
+    has_before: bool = False
+    matched: int | None = None
+    """How many there are from this page on, when they were counted; beyond _MATCHES_MAX just more."""
+
+
+def _part(
+    conn: postgres.Transaction,
+    wanted: store.MessageFilter,
+    *,
+    is_descending: bool,
+    after: store.Place | None,
+    count: int,
+) -> _Part:
+    """Give the next page of what is wanted."""
+    if wanted.words is None:
+        rows = store.list_messages(
+            conn, wanted, is_descending=is_descending, after=after, count_max=count + 1
+        )
+        return _Part(rows[:count], len(rows) > count)
+    if not wanted.words:
+        return _Part([], has_more=False, matched=0)
+    found = store.list_matches(
+        conn,
+        wanted,
+        is_descending=is_descending,
+        after=after,
+        count_max=count + 1,
+        bound=_MATCHES_MAX + 1,
+    )
+    if found.found > _MATCHES_MAX:
+        rows = store.list_messages(
+            conn, wanted, is_descending=is_descending, after=after, count_max=count + 1
+        )
+        return _Part(rows[:count], len(rows) > count, matched=found.found)
+    rows = store.find_messages(conn, tenant_id=wanted.tenant_id, ids=[id for _, id in found.places[:count]])
+    if is_descending:
+        rows.reverse()
+    return _Part(rows, len(found.places) > count, matched=found.found)
+
+
+def _around(
+    conn: postgres.Transaction,
+    wanted: store.MessageFilter,
+    message_id: uuid.UUID,
+    *,
+    is_descending: bool,
+    count: int,
+) -> _Part:
+    """Give the page that holds a message about in its middle. Raises NotFound."""
+    place = None if wanted.words == "" else store.find_place(conn, wanted, message_id)
+    if place is None:
+        raise errors.NotFound("no such message in this conversation")
+    before = _part(conn, wanted, is_descending=not is_descending, after=place, count=(count - 1) // 2)
+    rest = _part(conn, wanted, is_descending=is_descending, after=place, count=count - 1 - len(before.rows))
+    rows = store.find_messages(conn, tenant_id=wanted.tenant_id, ids=[message_id])
+    return _Part(
+        [*reversed(before.rows), *rows, *rest.rows], has_more=rest.has_more, has_before=before.has_more
+    )
+
+
+def _total(conn: postgres.Transaction, wanted: store.MessageFilter, part: _Part, *, is_first: bool) -> int:
+    if is_first and part.matched is not None and part.matched <= _MATCHES_MAX:
+        return part.matched
+    if wanted.words == "":
+        return 0
+    return store.count_messages(conn, wanted)
+
+
+def _token(row: store.MessageRow, total: int | None, question: tuple[Any, ...]) -> str:
+    return cursor.write(cursor.Position.at(row.sent_at, row.id, total=total), *question)
+
+
+def _hear(listener: Any, context: grpc.ServicerContext, watch: Watch) -> Any:
+    """Wait until something is touched, or a while; leave at once when the call or the service ends."""
+    waited_s = 0.0
+    while waited_s < _WATCH_LOOK_S and context.is_active() and not watch.is_stopping:
+        heard = listener.wait(_STOP_LOOK_S)
+        if heard.touches or heard.is_unsure:
+            return heard
+        waited_s += _STOP_LOOK_S
+    return listener.wait(0)
+
+
+def _resumed(token: str) -> resuming.Moment | None:
+    if not token:
+        return None
+    try:
+        return resuming.read(token)
+    except resuming.Bad:
+        raise _invalid("resume_token", "is not one of this feed") from None
+
+
+def _lead_search(query: str) -> store.LeadSearch:
+    return store.LeadSearch(
+        text=search.comparable(query),
+        numbers=search.number_forms(query),
+        accented=search.ACCENTED,
+        plain=search.PLAIN,
+    )
+
+
+def _filter(prefix: str, told: pb.MessageFilter) -> _Asked:
+    """Read a filter. Raises InvalidArgument naming every field that is wrong."""
+    faults: list[FieldFault] = []
+
+    def refuse(name: str, reason: str) -> None:
+        faults.append(FieldFault(f"{prefix}.{name}".lstrip("."), reason))
+
+    if told.direction not in (pb.DIRECTION_UNSPECIFIED, pb.INBOUND, pb.OUTBOUND):
+        refuse("direction", "must be INBOUND or OUTBOUND")
+    if len(told.type) > _TYPE_CHARS_MAX or "\0" in told.type:
+        refuse("type", f"must be at most {_TYPE_CHARS_MAX} characters, none of them U+0000")
+    rank = _STATUS_RANKS.get(told.status)
+    if told.status and rank is None:
+        refuse("status", f"must be {', '.join(_STATUS_RANKS)}")
+    instance_id = _read_uuid(told.instance_id)
+    if told.instance_id and instance_id is None:
+        refuse("instance_id", "must be a UUID")
+    if len(told.query) > words.CHARS_MAX or "\0" in told.query:
+        refuse("query", f"must be at most {words.CHARS_MAX} characters, none of them U+0000")
+    if faults:
+        raise errors.InvalidArgument("the request is not right", fields=tuple(faults))
+    inbound = None
+    if rank is not None:
+        # What a person wrote has been delivered: see views.message_of.
+        ranks = range(1, rank + 1) if rank == _DELIVERED else (rank,) if rank > _DELIVERED else ()
+        inbound = list(ranks)
+    message_type = None if not told.type else "" if told.type == "unknown" else told.type
+    return _Asked(
+        direction={pb.INBOUND: 1, pb.OUTBOUND: 2}.get(told.direction),
+        type=message_type,
+        outbound_statuses=None if rank is None else [rank],
+        inbound_statuses=inbound,
+        instance_id=instance_id,
+        terms=words.read(told.query) if told.query.strip() else None,
+        question=(int(told.direction), told.type, told.status, str(instance_id or ""), told.query.strip()),
+    )
 
 
 def register(server: grpc.Server, servicer: HistoryServicer) -> None:
@@ -196,190 +752,16 @@ def _open(
     return found
 
 
-def _span(conversations: Sequence[store.ConversationRow]) -> tuple[datetime | None, datetime | None]:
-    """Give the times of the first and of the last message of all of them."""
-    return (
-        min((row.first_message_at for row in conversations if row.first_message_at), default=None),
-        max((row.last_message_at for row in conversations if row.last_message_at), default=None),
-    )
+def _period(
+    request: pb.ListMessagesRequest | pb.SearchMessagesRequest | pb.ExportMessagesRequest,
+) -> tuple[datetime | None, datetime | None]:
+    from_time, to_time = _moment(request, "from_time"), _moment(request, "to_time")
+    if from_time and to_time and from_time > to_time:
+        raise _invalid("from_time", "must not be after the end of the range")
+    return from_time, to_time
 
 
-def _message(row: store.MessageRow, instance: store.ConversationRow, lead: store.LeadRow) -> pb.Message:
-    is_inbound = row.direction == _INBOUND
-    reply_to_wamid = _reply_to(row.context) if row.context else ""
-    said = mentions.read(row.mentions) if row.mentions else mentions.NONE
-    message = pb.Message(
-        id=str(row.id),
-        wamid=row.wamid,
-        type=row.type,
-        body=row.body or "",
-        direction=pb.INBOUND if is_inbound else pb.OUTBOUND,
-        sent_at=row.sent_at,
-        # What a person wrote has been delivered: it is here.
-        status=_STATUSES[max(row.status, _DELIVERED) if is_inbound else row.status],
-        sender=_sender(row, instance, lead, is_inbound=is_inbound),
-        content_json=row.content or "",
-        context_json=row.context or "",
-        reply_to_id=str(ids.message_id(instance.instance_public_id, reply_to_wamid))
-        if reply_to_wamid
-        else "",
-        reply_to_wamid=reply_to_wamid,
-        errors_json=row.errors or "",
-        billing_json=row.billing or "",
-        timeline=pb.Timeline(
-            sent_at=row.status_sent_at,
-            delivered_at=row.status_delivered_at,
-            read_at=row.status_read_at,
-            played_at=row.status_played_at,
-            failed_at=row.status_failed_at,
-        ),
-        instance_id=str(instance.instance_public_id),
-        batch_id=str(row.batch_id),
-        batch_received_at=row.batch_received_at,
-        is_sync_initial=row.is_sync_initial,
-        sync_source=next((name for bits, name in _SOURCES if row.sources & bits), "webhook"),
-    )
-    if row.pattern:
-        message.pattern, _, message.pattern_rule = row.pattern.partition(":")
-    if said is not mentions.NONE:
-        _show_mentions(message, said, row, instance, lead)
-    return message
-
-
-def _show_mentions(
-    message: pb.Message,
-    said: mentions.Mentions,
-    row: store.MessageRow,
-    instance: store.ConversationRow,
-    lead: store.LeadRow,
-) -> None:
-    """Let the message look as it does after all that was said of it."""
-    message.reactions.extend(
-        pb.Reaction(
-            emoji=reaction.emoji or "",
-            reacted_at=_seconds(reaction.at),
-            sender=_reactor(reaction.by, instance, lead),
-            wamid=reaction.wamid,
-        )
-        for reaction in mentions.standing_reactions(said.reactions)
-    )
-    if said.calls:
-        message.content_json = msgspec.json.encode({"calls": said.calls}).decode()
-    edits = mentions.in_order(said.edits)
-    if edits:
-        *earlier, newest = edits
-        if row.type:
-            message.revisions.add(
-                body=row.body or "", content_json=row.content or "", said_at=row.sent_at, wamid=row.wamid
-            )
-        for edit in earlier:
-            message.revisions.add(
-                body=edit.body or "",
-                content_json=_document(edit.content),
-                said_at=_seconds(edit.at),
-                wamid=edit.wamid,
-            )
-        message.type, message.body = newest.type, newest.body or ""
-        message.content_json = _document(newest.content)
-        message.edited_at.FromDatetime(_seconds(newest.at))
-    revoke = mentions.first_revoke(said.revokes)
-    if revoke:
-        message.revoked_at.FromDatetime(_seconds(revoke.at))
-        for name in ("body", "content_json", "revisions"):
-            message.ClearField(name)
-
-
-def _reactor(by: str, instance: store.ConversationRow, lead: store.LeadRow) -> pb.Party:
-    match by:
-        case "business":
-            return _business(instance)
-        case "contact":
-            return _contact(lead)
-        case _:  # a participant of a group: a user id has a dot, a number only digits
-            return pb.Party(user_id=by) if "." in by else pb.Party(number=by)
-
-
-def _document(content: dict[str, Any]) -> str:
-    return msgspec.json.encode(content, order="sorted").decode() if content else ""
-
-
-def _seconds(at: int) -> datetime:
-    return datetime.fromtimestamp(at, UTC)
-
-
-class _Context(msgspec.Struct):
-    """What Meta says of the message that this one refers to; the rest is passed on as it is."""
-
-    id: Any = None
-
-
-class _Sender(msgspec.Struct):
-    name: str | None = None
-    number: str | None = None
-    user_id: str | None = None
-
-
-_read_context: Final = msgspec.json.Decoder(_Context).decode
-_read_sender: Final = msgspec.json.Decoder(_Sender).decode
-
-
-def _reply_to(context: str) -> str:
-    """Give the wamid that a message answers; "" when it answers none."""
-    target = _read_context(context).id
-    return target if isinstance(target, str) and target != _NO_MESSAGE else ""
-
-
-def _sender(
-    row: store.MessageRow, instance: store.ConversationRow, lead: store.LeadRow, *, is_inbound: bool
-) -> pb.Party:
-    if row.sender:
-        told = _read_sender(row.sender)
-        return pb.Party(name=told.name or "", number=told.number or "", user_id=told.user_id or "")
-    if is_inbound:
-        return _contact(lead)
-    return _business(instance)
-
-
-def _contact(lead: store.LeadRow) -> pb.Party:
-    return pb.Party(name=lead.name or "", number=lead.wa_id or "", user_id=lead.user_id or "")
-
-
-def _business(instance: store.ConversationRow) -> pb.Party:
-    return pb.Party(name=instance.instance_name, number=_NO_DIGIT.sub("", instance.instance_number))
-
-
-def _lead(row: store.LeadRow, exchanges: Sequence[store.ConversationRow]) -> pb.Lead:
-    profile = row.profile or {}
-    first_message_at, last_message_at = _span(exchanges)
-    return pb.Lead(
-        id=str(row.id),
-        kind=row.kind,
-        name=row.name or "",
-        number=f"+{row.wa_id}" if row.wa_id else "",
-        wa_id=row.wa_id or "",
-        user_id=row.user_id or "",
-        username=row.username or "",
-        profile_picture_url=profile.get("profilePictureUrl") or "",
-        first_message_at=first_message_at,
-        last_message_at=last_message_at,
-        message_count=sum(exchange.message_count for exchange in exchanges),
-        created_at=row.created_at,
-        conversations=[
-            pb.Conversation(
-                id=str(exchange.id),
-                instance_id=str(exchange.instance_public_id),
-                first_message_at=exchange.first_message_at,
-                last_message_at=exchange.last_message_at,
-                message_count=exchange.message_count,
-            )
-            for exchange in exchanges
-        ],
-        status=profile.get("status") or "",
-        is_verified=profile.get("verified"),
-    )
-
-
-def _moment(request: pb.ListMessagesRequest, name: str) -> datetime | None:
+def _moment(request: Any, name: str) -> datetime | None:
     if not request.HasField(name):
         return None
     try:
@@ -401,10 +783,10 @@ def _bad_page_token() -> errors.InvalidArgument:
     return _invalid("page_token", "is damaged or belongs to another query")
 
 
-def _page_size(asked: int) -> int:
-    page_size = asked or _PAGE_SIZE_DEFAULT
-    if not 1 <= page_size <= _PAGE_SIZE_MAX:
-        raise _invalid("page_size", f"must be 1 to {_PAGE_SIZE_MAX}")
+def _page_size(asked: int, *, default: int = _PAGE_SIZE_DEFAULT, at_most: int = _PAGE_SIZE_MAX) -> int:
+    page_size = asked or default
+    if not 1 <= page_size <= at_most:
+        raise _invalid("page_size", f"must be 1 to {at_most}")
     return page_size
 
 

@@ -1,9 +1,9 @@
-"""Every SQL statement of the history service: reads only. The caller owns the transaction."""
+"""Every SQL statement of the history service: reads, and the audit log. The caller owns the transaction."""
 
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, NamedTuple, TypeAlias
 
 import msgspec
 from psycopg import Connection
@@ -105,6 +105,17 @@ def find_lead(
     return LeadRow(*rows[0][:width]), [ConversationRow(*row[width:]) for row in rows]
 
 
+def find_leads(conn: Connection[Any], *, tenant_id: int, ids: Sequence[uuid.UUID]) -> list[LeadRow]:
+    """Give these leads, whoever may see them."""
+    with conn.cursor(row_factory=args_row(LeadRow)) as cursor:
+        return cursor.execute(
+            "SELECT"
+            + _LEAD_COLUMNS
+            + "FROM leads l WHERE l.tenant_id = %(tenant_id)s AND l.id = ANY(%(ids)s)",
+            {"tenant_id": tenant_id, "ids": list(ids)},
+        ).fetchall()
+
+
 def find_survivor(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> uuid.UUID | None:
     """Give the lead that this one became part of; None for all others."""
     with conn.cursor(row_factory=scalar_row) as cursor:
@@ -116,6 +127,7 @@ def find_survivor(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) 
 
 class MessageRow(msgspec.Struct, frozen=True):
     id: uuid.UUID
+    lead_id: uuid.UUID
     instance_id: int
     batch_id: uuid.UUID
     batch_received_at: datetime | None
@@ -141,101 +153,499 @@ class MessageRow(msgspec.Struct, frozen=True):
     status_failed_at: datetime | None
 
 
+# The ledger through a subquery and not a join: whatever the planner believes, it is looked up for the
+# rows of the page alone.
+_MESSAGE_COLUMNS: Final[LiteralString] = """
+  m.id, m.lead_id, m.instance_id, m.batch_id,
+  (
+    SELECT w.received_at
+    FROM whatsapp_webhook_logs w
+    WHERE w.tenant_id = m.tenant_id AND w.id = m.batch_id
+  ),
+  m.sent_at, m.direction, m.status, m.sources, m.is_sync_initial, m.wamid, m.type, m.body,
+  m.content, m.context, m.sender, m.errors, m.billing, m.mentions, m.pattern, m.status_sent_at,
+  m.status_delivered_at, m.status_read_at, m.status_played_at, m.status_failed_at
+"""
+
+
 class MessageFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message must be; None asks nothing."""
+
     tenant_id: int
-    lead_id: uuid.UUID
+    lead_id: uuid.UUID | None = None
+    """None is every lead."""
+    instance_ids: list[int] | None = None
     from_time: datetime | None = None
     to_time: datetime | None = None
+    direction: int | None = None
+    type: str | None = None
+    """"" while only a status is known."""
+    outbound_statuses: list[int] | None = None
+    inbound_statuses: list[int] | None = None
+    words: str | None = None
+    """A tsquery."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Nothing is asked beyond the lead and what the caller may see."""
+        asked = (self.from_time, self.to_time, self.direction, self.type, self.outbound_statuses, self.words)
+        return all(part is None for part in asked)
+
+
+replaced = msgspec.structs.replace
+
+Place: TypeAlias = tuple[datetime, uuid.UUID]
+"""Where a message stands: (sent_at, id)."""
 
 
 def list_messages(
     conn: Connection[Any],
     wanted: MessageFilter,
     *,
-    instance_ids: Sequence[int] | None,
     is_descending: bool,
-    after: tuple[datetime, uuid.UUID] | None,
+    after: Place | None,
     count_max: int,
 ) -> list[MessageRow]:
-    """Give the next messages by (sent_at, id): a range of the index, so any depth has one price.
+    """Give the next messages by (sent_at, id).
 
-    `instance_ids` None is all of the tenant's.
+    Of one lead they are a range of its index, and of all a range of the index by time: any depth has one
+    price. With words every message on the way is looked at: that is for words that are in very many.
     """
-    keyset: LiteralString = ""
-    if after:
-        keyset = (
-            " AND (m.sent_at, m.id) < (%(sent_at)s, %(id)s)"
-            if is_descending
-            else " AND (m.sent_at, m.id) > (%(sent_at)s, %(id)s)"
-        )
-    order: LiteralString = "m.sent_at DESC, m.id DESC" if is_descending else "m.sent_at, m.id"
+    moment: LiteralString = "m.sent_at" if wanted.lead_id else "(m.sent_at AT TIME ZONE 'UTC')"
+    direction: LiteralString = " DESC" if is_descending else ""
+    if wanted.words is not None:
+        # It would gather everything first.
+        conn.execute("SET LOCAL enable_bitmapscan = off")
     with conn.cursor(row_factory=args_row(MessageRow), binary=True) as cursor:
-        return cursor.execute(
-            # The ledger through a subquery and not a join: whatever the planner believes, it is
-            # looked up for the rows of the page alone.
-            """
-            SELECT m.id, m.instance_id, m.batch_id,
-              (
-                SELECT w.received_at
-                FROM whatsapp_webhook_logs w
-                WHERE w.tenant_id = m.tenant_id AND w.id = m.batch_id
-              ),
-              m.sent_at, m.direction, m.status, m.sources, m.is_sync_initial, m.wamid, m.type, m.body,
-              m.content, m.context, m.sender, m.errors, m.billing, m.mentions, m.pattern, m.status_sent_at,
-              m.status_delivered_at, m.status_read_at, m.status_played_at, m.status_failed_at
-            FROM whatsapp_messages m
-            WHERE m.tenant_id = %(tenant_id)s AND m.lead_id = %(lead_id)s
-            """
-            + _matching(wanted, instance_ids)
-            + keyset
+        rows = cursor.execute(
+            "SELECT"
+            + _MESSAGE_COLUMNS
+            + "FROM whatsapp_messages m WHERE m.tenant_id = %(tenant_id)s"
+            + _matching(wanted)
+            + _keyset(moment, after, is_descending=is_descending)
             + " ORDER BY "
-            + order
+            + moment
+            + direction
+            + ", m.id"
+            + direction
             + " LIMIT %(count_max)s",
             {
-                **_match_parameters(wanted, instance_ids),
-                "sent_at": after[0] if after else None,
-                "id": after[1] if after else None,
+                **_match_parameters(wanted),
+                **_keyset_parameters(after, is_naive=wanted.lead_id is None),
                 "count_max": count_max,
+            },
+        ).fetchall()
+    if wanted.words is not None:
+        conn.execute("SET LOCAL enable_bitmapscan = on")
+    return rows
+
+
+class Matches(NamedTuple):
+    places: list[Place]
+    """Of the next messages, in their order."""
+    found: int
+    """Of all that match after the given place, at most the bound."""
+
+
+def list_matches(
+    conn: Connection[Any],
+    wanted: MessageFilter,
+    *,
+    is_descending: bool,
+    after: Place | None,
+    count_max: int,
+    bound: int,
+) -> Matches:
+    """Find messages by the index of words. Looks at no more than `bound` of them: of more, any."""
+    order: LiteralString = "sent_at DESC, id DESC" if is_descending else "sent_at, id"
+    rows = conn.execute(
+        """
+        WITH matched AS MATERIALIZED (
+          SELECT m.sent_at, m.id FROM whatsapp_messages m
+          WHERE m.tenant_id = %(tenant_id)s
+        """
+        + _matching(wanted)
+        + _keyset("m.sent_at", after, is_descending=is_descending)
+        + """
+          LIMIT %(bound)s
+        )
+        SELECT sent_at, id, count(*) OVER () FROM matched ORDER BY
+        """
+        + order
+        + " LIMIT %(count_max)s",
+        {
+            **_match_parameters(wanted),
+            **_keyset_parameters(after),
+            "count_max": count_max,
+            "bound": bound,
+        },
+        binary=True,
+    ).fetchall()
+    return Matches([(sent_at, id) for sent_at, id, _ in rows], rows[0][2] if rows else 0)
+
+
+def find_messages(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    ids: Sequence[uuid.UUID],
+    instance_ids: Sequence[int] | None = None,
+) -> list[MessageRow]:
+    """Give those of these messages that are in a conversation of these instances, by (sent_at, id)."""
+    with conn.cursor(row_factory=args_row(MessageRow), binary=True) as cursor:
+        return cursor.execute(
+            "SELECT"
+            + _MESSAGE_COLUMNS
+            + """
+            FROM whatsapp_messages m
+            WHERE m.tenant_id = %(tenant_id)s AND m.id = ANY(%(ids)s) AND m.lead_id IS NOT NULL
+              AND (%(instance_ids)s::int4[] IS NULL OR m.instance_id = ANY(%(instance_ids)s))
+            ORDER BY m.sent_at, m.id
+            """,
+            {
+                "tenant_id": tenant_id,
+                "ids": list(ids),
+                "instance_ids": None if instance_ids is None else list(instance_ids),
             },
         ).fetchall()
 
 
-def count_messages(
-    conn: Connection[Any], wanted: MessageFilter, *, instance_ids: Sequence[int] | None
-) -> int:
-    """Count what the filter matches; from the index alone where no instance is left out."""
+def find_place(conn: Connection[Any], wanted: MessageFilter, id: uuid.UUID) -> Place | None:
+    """Say where a message stands; None when it is not among those that are wanted."""
+    row = conn.execute(
+        """
+        SELECT m.sent_at, m.id FROM whatsapp_messages m
+        WHERE m.tenant_id = %(tenant_id)s AND m.id = %(id)s
+        """
+        + _matching(wanted),
+        {**_match_parameters(wanted), "id": id},
+    ).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def list_last_messages(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    lead_ids: Sequence[uuid.UUID],
+    instance_ids: Sequence[int] | None,
+) -> list[MessageRow]:
+    """Give the newest message of each of these leads in a conversation of these instances."""
+    with conn.cursor(row_factory=args_row(MessageRow), binary=True) as cursor:
+        return cursor.execute(
+            "SELECT n.* FROM unnest(%(lead_ids)s::uuid[]) AS l (id) CROSS JOIN LATERAL (SELECT"
+            + _MESSAGE_COLUMNS
+            + """
+              FROM whatsapp_messages m
+              WHERE m.tenant_id = %(tenant_id)s AND m.lead_id = l.id
+                AND (%(instance_ids)s::int4[] IS NULL OR m.instance_id = ANY(%(instance_ids)s))
+              ORDER BY m.sent_at DESC, m.id DESC
+              LIMIT 1
+            ) AS n
+            """,
+            {
+                "tenant_id": tenant_id,
+                "lead_ids": list(lead_ids),
+                "instance_ids": None if instance_ids is None else list(instance_ids),
+            },
+        ).fetchall()
+
+
+def count_messages(conn: Connection[Any], wanted: MessageFilter) -> int:
+    """Count what the filter matches; from the index alone where only times are asked for."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         count = cursor.execute(
-            """
-            SELECT count(*)
-            FROM whatsapp_messages m
-            WHERE m.tenant_id = %(tenant_id)s AND m.lead_id = %(lead_id)s
-            """
-            + _matching(wanted, instance_ids),
-            _match_parameters(wanted, instance_ids),
+            "SELECT count(*) FROM whatsapp_messages m WHERE m.tenant_id = %(tenant_id)s" + _matching(wanted),
+            _match_parameters(wanted),
         ).fetchone()
     return count or 0
 
 
-def _matching(wanted: MessageFilter, instance_ids: Sequence[int] | None) -> LiteralString:
-    conditions: LiteralString = ""
-    if instance_ids is not None:
+def _matching(wanted: MessageFilter) -> LiteralString:
+    conditions: LiteralString = (
+        " AND m.lead_id IS NOT NULL" if wanted.lead_id is None else " AND m.lead_id = %(lead_id)s"
+    )
+    if wanted.instance_ids is not None:
         conditions += " AND m.instance_id = ANY(%(instance_ids)s)"
     if wanted.from_time:
         conditions += " AND m.sent_at >= %(from_time)s"
     if wanted.to_time:
         conditions += " AND m.sent_at <= %(to_time)s"
+    if wanted.direction:
+        conditions += " AND m.direction = %(direction)s"
+    if wanted.type is not None:
+        conditions += " AND m.type = %(type)s"
+    if wanted.outbound_statuses is not None:
+        conditions += """
+          AND (
+            m.direction = 2 AND m.status = ANY(%(outbound_statuses)s)
+            OR m.direction = 1 AND m.status = ANY(%(inbound_statuses)s)
+          )
+        """
+    if wanted.words is not None:
+        conditions += """
+          AND public.recado_words(coalesce(m.shown, m.body)) @@ %(words)s::tsquery
+        """
     return conditions
 
 
-def _match_parameters(wanted: MessageFilter, instance_ids: Sequence[int] | None) -> dict[str, Any]:
-    return {
-        "tenant_id": wanted.tenant_id,
-        "lead_id": wanted.lead_id,
-        "instance_ids": None if instance_ids is None else list(instance_ids),
-        "from_time": wanted.from_time,
-        "to_time": wanted.to_time,
-    }
+def _match_parameters(wanted: MessageFilter) -> dict[str, Any]:
+    return msgspec.structs.asdict(wanted)
+
+
+def _keyset(moment: LiteralString, after: Place | None, *, is_descending: bool) -> LiteralString:
+    if after is None:
+        return ""
+    than: LiteralString = "<" if is_descending else ">"
+    return " AND (" + moment + ", m.id) " + than + " (%(after_time)s, %(after_id)s)"
+
+
+def _keyset_parameters(after: Place | None, *, is_naive: bool = False) -> dict[str, Any]:
+    if after is None:
+        return {}
+    return {"after_time": after[0].replace(tzinfo=None) if is_naive else after[0], "after_id": after[1]}
+
+
+class WordForms(NamedTuple):
+    word: str
+    lexemes: list[str]
+    stems: list[str]
+
+
+def find_word_forms(conn: Connection[Any], words: Sequence[str]) -> list[WordForms]:
+    """Say as what the index knows these words, and what stems Portuguese, English and Spanish give them."""
+    with conn.cursor(row_factory=args_row(WordForms)) as cursor:
+        return cursor.execute(
+            """
+            SELECT w.word,
+              (
+                SELECT coalesce(array_agg(u.lexeme ORDER BY u.positions[1], u.lexeme), '{}')
+                FROM unnest(public.recado_words(w.word)) AS u (lexeme, positions, weights)
+              ),
+              (
+                SELECT coalesce(array_agg(DISTINCT u.lexeme), '{}')
+                FROM unnest(
+                  ts_lexize('portuguese_stem', lower(w.word)) || ts_lexize('english_stem', lower(w.word))
+                  || ts_lexize('spanish_stem', lower(w.word))
+                ) AS s (stem)
+                CROSS JOIN LATERAL unnest(public.recado_words(s.stem)) AS u (lexeme, positions, weights)
+              )
+            FROM unnest(%(words)s::text[]) AS w (word)
+            """,
+            {"words": list(words)},
+        ).fetchall()
+
+
+# The feed of changes
+
+
+def current_snapshot(conn: Connection[Any]) -> str:
+    """Give what this transaction sees, as PostgreSQL writes it."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        snapshot = cursor.execute("SELECT pg_current_snapshot()::text").fetchone()
+    assert isinstance(snapshot, str)
+    return snapshot
+
+
+_UNSEEN: Final[LiteralString] = """
+    c.changed_in >= pg_snapshot_xmin(%(snapshot)s::pg_snapshot)
+    AND NOT pg_visible_in_snapshot(c.changed_in, %(snapshot)s::pg_snapshot)
+"""
+
+
+class ChangeRow(NamedTuple):
+    lead_id: uuid.UUID
+    message_ids: list[uuid.UUID]
+    is_of_lead: bool
+
+
+def list_changes(
+    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID | None, snapshot: str, count_max: int
+) -> list[ChangeRow]:
+    """Give what was not visible in a snapshot and is now: of a lead, or of all."""
+    only: LiteralString = "" if lead_id is None else " AND c.lead_id = %(lead_id)s"
+    with conn.cursor(row_factory=args_row(ChangeRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT c.lead_id, c.message_ids, c.is_of_lead
+            FROM changes c
+            WHERE c.tenant_id = %(tenant_id)s AND
+            """
+            + _UNSEEN
+            + only
+            + " LIMIT %(count_max)s",
+            {"tenant_id": tenant_id, "lead_id": lead_id, "snapshot": snapshot, "count_max": count_max},
+        ).fetchall()
+
+
+def list_touched_leads(conn: Connection[Any], *, snapshot: str) -> list[tuple[str, uuid.UUID]]:
+    """Give (tenant, lead) of everything that was not visible in a snapshot and is now."""
+    return conn.execute(
+        """
+        SELECT DISTINCT t.name, c.lead_id
+        FROM changes c
+        JOIN tenants t ON t.id = c.tenant_id
+        WHERE
+        """
+        + _UNSEEN,
+        {"snapshot": snapshot},
+    ).fetchall()
+
+
+# Coverage
+
+
+class InstanceRow(msgspec.Struct, frozen=True):
+    id: int
+    webhook_activated_at: datetime | None
+    created_at: datetime
+    connection_state: str
+    connection_reason: str | None
+    connection_changed_at: datetime | None
+
+
+def list_instances(conn: Connection[Any], *, tenant_id: int, ids: Sequence[int]) -> list[InstanceRow]:
+    with conn.cursor(row_factory=args_row(InstanceRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, webhook_activated_at, created_at, connection_state, connection_reason,
+              connection_changed_at
+            FROM whatsapp_configs
+            WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s)
+            """,
+            {"tenant_id": tenant_id, "ids": list(ids)},
+        ).fetchall()
+
+
+def find_instance(conn: Connection[Any], access: Access, public_id: uuid.UUID) -> int | None:
+    """Give the key of an instance that the caller may see."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT id FROM whatsapp_configs
+            WHERE tenant_id = %(tenant_id)s AND public_id = %(public_id)s
+              AND (%(instances)s::uuid[] IS NULL OR public_id = ANY(%(instances)s::uuid[]))
+            """,
+            {"tenant_id": access.tenant_id, "public_id": public_id, "instances": access.instances},
+        ).fetchone()
+
+
+def visible_instances(conn: Connection[Any], access: Access) -> list[int] | None:
+    """Give the keys of the instances that the caller may see; None for all of the tenant's."""
+    if access.instances is None:
+        return None
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT id FROM whatsapp_configs
+            WHERE tenant_id = %(tenant_id)s AND public_id = ANY(%(instances)s)
+            """,
+            {"tenant_id": access.tenant_id, "instances": access.instances},
+        ).fetchall()
+
+
+class RecoveryRow(msgspec.Struct, frozen=True):
+    """A history that arrived, or a chat that was imported."""
+
+    sync_type: str
+    status: str
+    instance_id: int
+    started_at: datetime
+    error_message: str | None
+    detail: str | None
+
+
+def list_recoveries(
+    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, instance_ids: Sequence[int]
+) -> list[RecoveryRow]:
+    """Give what brought older messages of a lead, the newest first."""
+    with conn.cursor(row_factory=args_row(RecoveryRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT sync_type, status, instance_id, coalesce(started_at, created_at), error_message, detail
+            FROM whatsapp_sync_logs
+            WHERE tenant_id = %(tenant_id)s AND instance_id = ANY(%(instance_ids)s)
+              AND (
+                sync_type = 'history_import'
+                OR sync_type = 'chat_export' AND lead_id = %(lead_id)s AND status = 'completed'
+              )
+            ORDER BY id DESC
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id, "instance_ids": list(instance_ids)},
+        ).fetchall()
+
+
+# The audit log
+
+
+class AuditRow(msgspec.Struct, frozen=True):
+    tenant_id: int
+    id: uuid.UUID
+    happened_at: datetime
+    subject: str
+    action: str
+    lead_id: uuid.UUID | None
+    count: int
+    request_id: str
+
+
+_AUDIT_COLUMNS: Final[LiteralString] = """
+  tenant_id, id, happened_at, subject, action, lead_id, count, request_id
+"""
+
+
+def insert_audit_rows(conn: Connection[Any], rows: Sequence[AuditRow]) -> None:
+    """Note who read what. A row that is there already is left as it is."""
+    conn.execute(
+        "INSERT INTO audit_log ("
+        + _AUDIT_COLUMNS
+        + ") SELECT "
+        + _AUDIT_COLUMNS
+        + """
+        FROM json_to_recordset(%(rows)s::json) AS r (
+          tenant_id int4, id uuid, happened_at timestamptz, subject text, action text, lead_id uuid,
+          count int4, request_id text
+        )
+        """,
+        {"rows": msgspec.json.encode(rows).decode()},
+    )
+
+
+def list_audit_rows(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    lead_id: uuid.UUID | None,
+    subject: str | None,
+    before: uuid.UUID | None,
+    count_max: int,
+) -> list[AuditRow]:
+    """Give the next rows, newest first."""
+    conditions: LiteralString = "tenant_id = %(tenant_id)s"
+    if lead_id:
+        conditions += " AND lead_id = %(lead_id)s"
+    if subject:
+        conditions += " AND subject = %(subject)s"
+    if before:
+        conditions += " AND id < %(before)s"
+    with conn.cursor(row_factory=args_row(AuditRow)) as cursor:
+        return cursor.execute(
+            "SELECT "
+            + _AUDIT_COLUMNS
+            + "FROM audit_log WHERE "
+            + conditions
+            + " ORDER BY id DESC LIMIT %(count_max)s",
+            {
+                "tenant_id": tenant_id,
+                "lead_id": lead_id,
+                "subject": subject,
+                "before": before,
+                "count_max": count_max,
+            },
+        ).fetchall()
+
+
+# Leads
 
 
 class LeadSearch(msgspec.Struct, frozen=True, kw_only=True):

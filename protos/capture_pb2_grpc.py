@@ -109,6 +109,26 @@ class CaptureServiceStub:
                 request_serializer=protos_dot_capture__pb2.UndoLeadMergeRequest.SerializeToString,
                 response_deserializer=protos_dot_capture__pb2.LeadMerge.FromString,
                 _registered_method=True)
+        self.ListSyncs = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/ListSyncs',
+                request_serializer=protos_dot_capture__pb2.ListSyncsRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.ListSyncsResponse.FromString,
+                _registered_method=True)
+        self.ListTickets = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/ListTickets',
+                request_serializer=protos_dot_capture__pb2.ListTicketsRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.ListTicketsResponse.FromString,
+                _registered_method=True)
+        self.CloseTicket = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/CloseTicket',
+                request_serializer=protos_dot_capture__pb2.CloseTicketRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.Ticket.FromString,
+                _registered_method=True)
+        self.ReopenTicket = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/ReopenTicket',
+                request_serializer=protos_dot_capture__pb2.ReopenTicketRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.Ticket.FromString,
+                _registered_method=True)
         self.GetLeadProfile = channel.unary_unary(
                 '/recado.capture.v1.CaptureService/GetLeadProfile',
                 request_serializer=protos_dot_capture__pb2.GetLeadProfileRequest.SerializeToString,
@@ -243,6 +263,36 @@ class CaptureServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSyncs(self, request, context):
+        """A lead's sync logs, newest first. Scope: history:sync or history:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTickets(self, request, context):
+        """A lead's tickets, newest first. Scope: history:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseTicket(self, request, context):
+        """Close a lead's ticket; what is closed already is returned as it is. What the lead writes next opens
+        another. Scope: leads:write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReopenTicket(self, request, context):
+        """Open a closed ticket again. FAILED_PRECONDITION while another one of the lead is open.
+        Scope: leads:write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetLeadProfile(self, request, context):
         """What is known of a lead and through which number to ask for more. Scope: service.
         """
@@ -335,6 +385,26 @@ def add_CaptureServiceServicer_to_server(servicer, server):
                     servicer.UndoLeadMerge,
                     request_deserializer=protos_dot_capture__pb2.UndoLeadMergeRequest.FromString,
                     response_serializer=protos_dot_capture__pb2.LeadMerge.SerializeToString,
+            ),
+            'ListSyncs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSyncs,
+                    request_deserializer=protos_dot_capture__pb2.ListSyncsRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.ListSyncsResponse.SerializeToString,
+            ),
+            'ListTickets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTickets,
+                    request_deserializer=protos_dot_capture__pb2.ListTicketsRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.ListTicketsResponse.SerializeToString,
+            ),
+            'CloseTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseTicket,
+                    request_deserializer=protos_dot_capture__pb2.CloseTicketRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.Ticket.SerializeToString,
+            ),
+            'ReopenTicket': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReopenTicket,
+                    request_deserializer=protos_dot_capture__pb2.ReopenTicketRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.Ticket.SerializeToString,
             ),
             'GetLeadProfile': grpc.unary_unary_rpc_method_handler(
                     servicer.GetLeadProfile,
@@ -752,6 +822,114 @@ class CaptureService:
             '/recado.capture.v1.CaptureService/UndoLeadMerge',
             protos_dot_capture__pb2.UndoLeadMergeRequest.SerializeToString,
             protos_dot_capture__pb2.LeadMerge.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSyncs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/ListSyncs',
+            protos_dot_capture__pb2.ListSyncsRequest.SerializeToString,
+            protos_dot_capture__pb2.ListSyncsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTickets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/ListTickets',
+            protos_dot_capture__pb2.ListTicketsRequest.SerializeToString,
+            protos_dot_capture__pb2.ListTicketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/CloseTicket',
+            protos_dot_capture__pb2.CloseTicketRequest.SerializeToString,
+            protos_dot_capture__pb2.Ticket.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReopenTicket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/ReopenTicket',
+            protos_dot_capture__pb2.ReopenTicketRequest.SerializeToString,
+            protos_dot_capture__pb2.Ticket.FromString,
             options,
             channel_credentials,
             insecure,

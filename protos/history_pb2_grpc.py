@@ -49,6 +49,41 @@ class HistoryServiceStub:
                 request_serializer=protos_dot_history__pb2.GetLeadRequest.SerializeToString,
                 response_deserializer=protos_dot_history__pb2.Lead.FromString,
                 _registered_method=True)
+        self.SearchMessages = channel.unary_unary(
+                '/recado.history.v1.HistoryService/SearchMessages',
+                request_serializer=protos_dot_history__pb2.SearchMessagesRequest.SerializeToString,
+                response_deserializer=protos_dot_history__pb2.SearchMessagesResponse.FromString,
+                _registered_method=True)
+        self.ExportMessages = channel.unary_stream(
+                '/recado.history.v1.HistoryService/ExportMessages',
+                request_serializer=protos_dot_history__pb2.ExportMessagesRequest.SerializeToString,
+                response_deserializer=protos_dot_history__pb2.ExportMessagesResponse.FromString,
+                _registered_method=True)
+        self.ListChanges = channel.unary_unary(
+                '/recado.history.v1.HistoryService/ListChanges',
+                request_serializer=protos_dot_history__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=protos_dot_history__pb2.ListChangesResponse.FromString,
+                _registered_method=True)
+        self.WatchMessages = channel.unary_stream(
+                '/recado.history.v1.HistoryService/WatchMessages',
+                request_serializer=protos_dot_history__pb2.ListChangesRequest.SerializeToString,
+                response_deserializer=protos_dot_history__pb2.ListChangesResponse.FromString,
+                _registered_method=True)
+        self.WatchLeads = channel.unary_stream(
+                '/recado.history.v1.HistoryService/WatchLeads',
+                request_serializer=protos_dot_history__pb2.WatchLeadsRequest.SerializeToString,
+                response_deserializer=protos_dot_history__pb2.WatchLeadsResponse.FromString,
+                _registered_method=True)
+        self.GetCoverage = channel.unary_unary(
+                '/recado.history.v1.HistoryService/GetCoverage',
+                request_serializer=protos_dot_history__pb2.GetCoverageRequest.SerializeToString,
+                response_deserializer=protos_dot_history__pb2.Coverage.FromString,
+                _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/recado.history.v1.HistoryService/ListAudit',
+                request_serializer=protos_dot_history__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=protos_dot_history__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
 
 
 class HistoryServiceServicer:
@@ -76,6 +111,59 @@ class HistoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchMessages(self, request, context):
+        """Messages of all leads by their words, newest first; on the first page also people by name and number.
+        Scope: history:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportMessages(self, request, context):
+        """A lead's messages, oldest first, all of them in pages of a size that the service chooses. What arrives
+        meanwhile may or may not be part of it. Scope: history:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChanges(self, request, context):
+        """What changed since a moment: messages that are new or different, and leads. Scope: history:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchMessages(self, request, context):
+        """ListChanges again and again, as long as the call lasts: an answer as soon as something changed, the
+        first at once. RESOURCE_EXHAUSTED while too many are being served. Scope: history:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchLeads(self, request, context):
+        """Which leads something changed of, as it happens; what is missed is not told again. Scope: service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCoverage(self, request, context):
+        """Which times of a lead's history are known to be complete, by what, and which are not.
+        Scope: history:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAudit(self, request, context):
+        """Who read or changed what, newest first. Scope: audit:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HistoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -93,6 +181,41 @@ def add_HistoryServiceServicer_to_server(servicer, server):
                     servicer.GetLead,
                     request_deserializer=protos_dot_history__pb2.GetLeadRequest.FromString,
                     response_serializer=protos_dot_history__pb2.Lead.SerializeToString,
+            ),
+            'SearchMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchMessages,
+                    request_deserializer=protos_dot_history__pb2.SearchMessagesRequest.FromString,
+                    response_serializer=protos_dot_history__pb2.SearchMessagesResponse.SerializeToString,
+            ),
+            'ExportMessages': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportMessages,
+                    request_deserializer=protos_dot_history__pb2.ExportMessagesRequest.FromString,
+                    response_serializer=protos_dot_history__pb2.ExportMessagesResponse.SerializeToString,
+            ),
+            'ListChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChanges,
+                    request_deserializer=protos_dot_history__pb2.ListChangesRequest.FromString,
+                    response_serializer=protos_dot_history__pb2.ListChangesResponse.SerializeToString,
+            ),
+            'WatchMessages': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchMessages,
+                    request_deserializer=protos_dot_history__pb2.ListChangesRequest.FromString,
+                    response_serializer=protos_dot_history__pb2.ListChangesResponse.SerializeToString,
+            ),
+            'WatchLeads': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchLeads,
+                    request_deserializer=protos_dot_history__pb2.WatchLeadsRequest.FromString,
+                    response_serializer=protos_dot_history__pb2.WatchLeadsResponse.SerializeToString,
+            ),
+            'GetCoverage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCoverage,
+                    request_deserializer=protos_dot_history__pb2.GetCoverageRequest.FromString,
+                    response_serializer=protos_dot_history__pb2.Coverage.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=protos_dot_history__pb2.ListAuditRequest.FromString,
+                    response_serializer=protos_dot_history__pb2.ListAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -176,6 +299,195 @@ class HistoryService:
             '/recado.history.v1.HistoryService/GetLead',
             protos_dot_history__pb2.GetLeadRequest.SerializeToString,
             protos_dot_history__pb2.Lead.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.history.v1.HistoryService/SearchMessages',
+            protos_dot_history__pb2.SearchMessagesRequest.SerializeToString,
+            protos_dot_history__pb2.SearchMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/recado.history.v1.HistoryService/ExportMessages',
+            protos_dot_history__pb2.ExportMessagesRequest.SerializeToString,
+            protos_dot_history__pb2.ExportMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.history.v1.HistoryService/ListChanges',
+            protos_dot_history__pb2.ListChangesRequest.SerializeToString,
+            protos_dot_history__pb2.ListChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/recado.history.v1.HistoryService/WatchMessages',
+            protos_dot_history__pb2.ListChangesRequest.SerializeToString,
+            protos_dot_history__pb2.ListChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchLeads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/recado.history.v1.HistoryService/WatchLeads',
+            protos_dot_history__pb2.WatchLeadsRequest.SerializeToString,
+            protos_dot_history__pb2.WatchLeadsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCoverage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.history.v1.HistoryService/GetCoverage',
+            protos_dot_history__pb2.GetCoverageRequest.SerializeToString,
+            protos_dot_history__pb2.Coverage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.history.v1.HistoryService/ListAudit',
+            protos_dot_history__pb2.ListAuditRequest.SerializeToString,
+            protos_dot_history__pb2.ListAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

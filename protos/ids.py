@@ -1,7 +1,17 @@
-"""Ids that every process derives the same way."""
+"""Ids that every process makes the same way."""
 
 import hashlib
+import os
 import uuid
+from datetime import datetime
+
+
+def uuid7(at: datetime) -> uuid.UUID:
+    """Make a UUIDv7 of this moment: 48 bits of milliseconds, then randomness. Source: RFC 9562."""
+    milliseconds = int(at.timestamp() * 1000)
+    random = int.from_bytes(os.urandom(10))
+    high, low = random >> 62 & 0xFFF, random & (1 << 62) - 1
+    return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low)
 
 
 def message_id(instance_public_id: uuid.UUID, wamid: str) -> uuid.UUID:

@@ -45,9 +45,11 @@ class Server:
         full_names: Sequence[str],
         verifier: tokens.Verifier,
         workers: int,
+        on_stopping: Callable[[], None] | None,
         on_stop: Callable[[], None] | None,
         ready: Callable[[], bool] | None,
     ) -> None:
+        self._on_stopping = on_stopping
         self._on_stop = on_stop
         self._ready = ready
         self._names = ("", *full_names)
@@ -83,6 +85,8 @@ class Server:
         self._is_stopping.set()
         # First, so that a balancer that asks sends nobody here any more. It also ends the setting of states.
         self._health.enter_graceful_shutdown()
+        if self._on_stopping is not None:
+            self._on_stopping()
         self._server.stop(_GRACE_S).wait()
         self._probes.shutdown(wait=False)
         if self._on_stop is not None:
@@ -118,13 +122,15 @@ def start(
     full_names: Sequence[str],
     verifier: tokens.Verifier,
     workers: int,
+    on_stopping: Callable[[], None] | None = None,
     on_stop: Callable[[], None] | None = None,
     ready: Callable[[], bool] | None = None,
 ) -> Server:
     """Start a server and return it. RuntimeError when the address is taken.
 
     `full_names` are the services for health and reflection; `ready` is asked at the start and then
-    every two seconds; `workers` calls are served at once, others wait; `on_stop` closes what they use.
+    every two seconds; `workers` calls are served at once, others wait; `on_stopping` ends the streams that
+    would go on, `on_stop` closes what calls use.
     """
     server = Server(
         name,
@@ -133,6 +139,7 @@ def start(
         full_names=full_names,
         verifier=verifier,
         workers=workers,
+        on_stopping=on_stopping,
         on_stop=on_stop,
         ready=ready,
     )
@@ -148,6 +155,7 @@ def run(
     full_names: Sequence[str],
     verifier: tokens.Verifier,
     workers: int,
+    on_stopping: Callable[[], None] | None = None,
     on_stop: Callable[[], None] | None = None,
     ready: Callable[[], bool] | None = None,
 ) -> None:
@@ -166,6 +174,7 @@ def run(
         full_names=full_names,
         verifier=verifier,
         workers=workers,
+        on_stopping=on_stopping,
         on_stop=on_stop,
         ready=ready,
     )

@@ -14,7 +14,6 @@ from typing import Final
 import msgspec
 
 from capture_service import fold, ledger
-from capture_service import ids as capture_ids
 from protos import ids
 from recado.bench import bodies, store
 from recado.bench.target import Target
@@ -125,7 +124,7 @@ class _Loader:
 
     def _meet(self, number: int, at: datetime) -> _Person:
         person = people.stranger(self._rng, number)
-        return _Person(person, capture_ids.uuid7(at), bodies.Templates(self._business, person))
+        return _Person(person, ids.uuid7(at), bodies.Templates(self._business, person))
 
     def _message(self, to: _Person, sent_at: datetime) -> tuple[bytes, bytes]:
         """Give a row of whatsapp_messages and the ledger row it came by."""
@@ -137,7 +136,7 @@ class _Loader:
         template = to.templates.echo if is_echo else to.templates.inbound
         body = template.fill(wamid, int(sent_at.timestamp()), text)
         received_at = sent_at + timedelta(milliseconds=self._rng.randint(200, 2500))
-        batch_id = capture_ids.uuid7(received_at)
+        batch_id = ids.uuid7(received_at)
         route = fold.ECHO | fold.STATUS if is_echo else fold.WEBHOOK
         message = (
             self._tenant_id,

@@ -6,8 +6,8 @@ import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
-from capture_service import events, ids, ingest
-from protos.ids import message_id
+from capture_service import events, ingest
+from protos.ids import message_id, uuid7
 from recado.bench import bodies
 from recado.sandbox import people, wire
 
@@ -48,7 +48,7 @@ def test_capture_reads_from_each_the_message_it_was_counted_as():
     stream = webhooks()
 
     for wamid, body in itertools.chain(stream.introductions(), itertools.islice(stream, 300)):
-        read = ingest.read(ingest.Webhook(ids.uuid7(NOW), NOW, body))
+        read = ingest.read(ingest.Webhook(uuid7(NOW), NOW, body))
         (change,) = read.changes
         batch = events.Batch(read.webhook.id, NOW, 1, "", instance)
         (event,) = events.normalise(batch, change.field, change.value, change.path)

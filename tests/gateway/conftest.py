@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 import capture_service.service
+import history_service.audit
 import history_service.service
 from capture_service import merging, recovery
 from capture_service.ingest import Ingest
@@ -125,6 +126,9 @@ def system(database: str, database_url_for: Callable[[str], str], auth_secret: s
     verifier = tokens.Verifier(auth_secret)
     writing = _pool(database_url_for("recado_capture"), "recado_capture")
     reading = _pool(database_url_for("recado_history"), "recado_history")
+    recording = _pool(database_url_for("recado_history"), "recado_history")
+    recorder = history_service.audit.Recorder(recording)
+    history_servicer = history_service.service.HistoryServicer(reading, recorder, clock=clock)
     ingest = Ingest(writing, clock=clock, on_outbox=lambda: None)
     sweeper = Sweeper(writing, ingest, lambda job, job_id, arguments: None)
     capture = server.start(
@@ -140,12 +144,11 @@ def system(database: str, database_url_for: Callable[[str], str], auth_secret: s
     history = server.start(
         "history",
         address="127.0.0.1:0",
-        register=lambda grpc_server: history_service.service.register(
-            grpc_server, history_service.service.HistoryServicer(reading, clock=clock)
-        ),
+        register=lambda grpc_server: history_service.service.register(grpc_server, history_servicer),
         full_names=[history_service.service.FULL_NAME],
         verifier=verifier,
         workers=8,
+        on_stopping=history_servicer.stop,
     )
     config = settings.Settings(
         host="127.0.0.1",
@@ -191,5 +194,7 @@ def system(database: str, database_url_for: Callable[[str], str], auth_secret: s
         )
     history.stop()
     capture.stop()
+    recorder.stop()
     reading.close()
+    recording.close()
     writing.close()

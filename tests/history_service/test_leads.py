@@ -70,7 +70,11 @@ def test_a_lead_says_all_that_is_known_of_it(history: Any, archive: Archive, own
 
     found = history.GetLead(pb.GetLeadRequest(lead_id=str(lead)), owner)
 
-    assert found == history.ListLeads(pb.ListLeadsRequest(), owner).leads[0]
+    [listed] = history.ListLeads(pb.ListLeadsRequest(), owner).leads
+    newest = history.ListMessages(pb.ListMessagesRequest(lead_id=str(lead)), owner).messages[-1]
+    assert listed.last_message == newest
+    listed.ClearField("last_message")
+    assert found == listed
     assert (found.id, found.kind, found.name) == (str(lead), "person", "Ana Souza")
     assert (found.number, found.wa_id) == ("+5511987654321", "5511987654321")
     assert (found.user_id, found.username) == ("BR.7", "anas")

@@ -29,7 +29,9 @@ class Explaining:
     def cursor(self, **_how: Any) -> Self:
         return self
 
-    def execute(self, statement: str, parameters: Any) -> Self:
+    def execute(self, statement: str, parameters: Any = None, **_how: Any) -> Self:
+        if statement.startswith("SET "):
+            return self
         rows: Any = self._conn.execute(("EXPLAIN " + statement).encode(), parameters)
         self.plan = "\n".join(line for (line,) in rows)
         return self
@@ -52,8 +54,7 @@ def test_a_page_of_messages_is_a_range_of_the_index(
 ):
     store.list_messages(
         explaining,
-        store.MessageFilter(tenant_id=1, lead_id=uuid.uuid4(), from_time=from_time),
-        instance_ids=[1],
+        store.MessageFilter(tenant_id=1, lead_id=uuid.uuid4(), instance_ids=[1], from_time=from_time),
         is_descending=is_descending,
         after=(NOW, uuid.uuid4()),
         count_max=101,
@@ -62,6 +63,45 @@ def test_a_page_of_messages_is_a_range_of_the_index(
     [condition] = [line for line in explaining.plan.splitlines() if "ROW(" in line]
     assert "Index Cond" in condition
     assert "whatsapp_messages_by_lead" in explaining.plan
+    assert "Sort" not in explaining.plan
+
+
+def test_words_are_found_by_their_index(explaining: Any, archive: Archive):
+    instance = archive.instance()
+    archive.message(archive.lead(), instance)
+    archive.conn.execute(
+        """
+        INSERT INTO whatsapp_messages (tenant_id, instance_id, id, lead_id, batch_id, sent_at, direction,
+          status, sources, content_rank, party_rank, wamid, type, body)
+        SELECT m.tenant_id, m.instance_id, gen_random_uuid(), gen_random_uuid(), m.batch_id,
+          m.sent_at + n * interval '1 minute', 1, 4, 16, 0, 0, n::text, 'text', 'assunto ' || n
+        FROM whatsapp_messages m CROSS JOIN generate_series(1, 3000) AS n
+        """
+    )
+    archive.conn.execute("ANALYZE whatsapp_messages; RESET ALL")
+
+    store.list_matches(
+        explaining,
+        store.MessageFilter(tenant_id=archive.tenant_id, words="'assunto':* & '2048'"),
+        is_descending=True,
+        after=None,
+        count_max=21,
+        bound=1000,
+    )
+
+    assert "Bitmap Index Scan on whatsapp_messages_by_word" in explaining.plan
+
+
+def test_words_that_are_everywhere_are_found_by_going_through_the_newest(explaining: Any):
+    store.list_messages(
+        explaining,
+        store.MessageFilter(tenant_id=1, words="'bom':*"),
+        is_descending=True,
+        after=(NOW, uuid.uuid4()),
+        count_max=21,
+    )
+
+    assert "whatsapp_messages_by_time" in explaining.plan
     assert "Sort" not in explaining.plan
 
 

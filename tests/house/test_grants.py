@@ -100,11 +100,17 @@ def test_strangers_are_granted_nothing(migrated: Connection[Any]):
     assert rows == []
 
 
-def test_history_writes_nothing(migrated: Connection[Any]):
-    assert tables_on_which(migrated, "recado_history", "INSERT, UPDATE, DELETE") == set()
+def test_history_writes_nothing_but_who_read_what(migrated: Connection[Any]):
+    assert tables_on_which(migrated, "recado_history", "INSERT") == {"public.audit_log"}
+    assert tables_on_which(migrated, "recado_history", "UPDATE, DELETE") == set()
     assert refuses(migrated, "recado_history", "UPDATE whatsapp_messages SET body = 'forged'")
     assert refuses(migrated, "recado_history", "DELETE FROM leads")
     assert refuses(migrated, "recado_history", "INSERT INTO tenants (name) VALUES ('planted')")
+
+
+def test_nobody_changes_what_was_recorded_of_reads_and_changes(migrated: Connection[Any]):
+    for role in ("recado_capture", "recado_history"):
+        assert "public.audit_log" not in tables_on_which(migrated, role, "UPDATE, DELETE")
 
 
 def test_history_knows_when_a_batch_came_and_not_what_was_in_it(migrated: Connection[Any]):
@@ -125,7 +131,14 @@ def test_capture_deletes_no_lead_and_no_message(migrated: Connection[Any]):
 
     assert deletes == {
         f"public.{name}"
-        for name in ("webhook_routes", "lead_identifiers", "conversations", "whatsapp_webhook_logs", "outbox")
+        for name in (
+            "webhook_routes",
+            "lead_identifiers",
+            "conversations",
+            "whatsapp_webhook_logs",
+            "outbox",
+            "changes",
+        )
     }
     assert refuses(migrated, "recado_capture", "DELETE FROM whatsapp_messages")
     assert not refuses(migrated, "recado_capture", "UPDATE whatsapp_messages SET body = body")

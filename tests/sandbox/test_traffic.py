@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from capture_service import events, ids, ingest
+from protos.ids import uuid7
 from recado.sandbox import people, traffic
 from recado.sandbox.traffic import Webhook
 
@@ -164,7 +165,7 @@ def test_capture_understands_every_item(many: list[Webhook], backlog: list[Webho
     understood: set[str] = set()
 
     for number, webhook in enumerate((*many, *backlog)):
-        batch_id = ids.uuid7(NOW)
+        batch_id = uuid7(NOW)
         read = ingest.read(ingest.Webhook(batch_id, NOW, webhook.body))
         faults += read.faults
         for change in read.changes:

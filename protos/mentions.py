@@ -1,7 +1,8 @@
 """The view of what other messages said of one: its reactions, its edits, its revoke, the events of a call.
 
 The capture service keeps them as sets (`whatsapp_messages.mentions`), so that their order of arrival
-does not matter; which of them is shown is decided here, by the time at which each was said.
+does not matter; which of them counts is decided here, by the time at which each was said, for what the
+history service shows and for what the capture service keeps to be searched.
 """
 
 from typing import Any, Final
@@ -58,3 +59,11 @@ def in_order(edits: list[Edit]) -> list[Edit]:
 
 def first_revoke(revokes: list[Revoke]) -> Revoke | None:
     return min(revokes, key=lambda found: (found.at, found.wamid), default=None)
+
+
+def shown(said: Mentions) -> str | None:
+    """Give the text that a message shows after all that was said of it; None while that is its own body."""
+    if said.revokes:
+        return ""
+    edits = in_order(said.edits)
+    return (edits[-1].body or "") if edits else None
