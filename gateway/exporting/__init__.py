@@ -1,0 +1,20 @@
+"""A lead's messages as files: the formats, and what they are told.
+
+Everything here is pure: messages as the API shows them go in, oldest first, chunks of bytes come out, and
+what is held in between does not grow with the conversation.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from gateway.exporting import chat, jsonl, page, spreadsheet
+from gateway.exporting.document import Format, Header, Language, Options, Separator
+
+__all__ = ["FORMATS", "Format", "Header", "Language", "Options", "Separator"]
+
+FORMATS: Final[Mapping[str, Format]] = {
+    "jsonl": Format("application/x-ndjson", "jsonl", jsonl.write),
+    "csv": Format("text/csv; charset=utf-8", "csv", spreadsheet.write),
+    "html": Format("text/html; charset=utf-8", "html", page.write),
+    "txt": Format("text/plain; charset=utf-8", "txt", chat.write),
+}
