@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.exporting import chat, jsonl, page, spreadsheet
-from gateway.exporting.document import Format, Header, Language, Options, Separator
+from gateway.exporting.document import Format, Header, Language, Options, Separator, Shown
 
-__all__ = ["FORMATS", "Format", "Header", "Language", "Options", "Separator"]
+__all__ = ["FORMATS", "Format", "Header", "Language", "Options", "Separator", "Shown"]
 
 FORMATS: Final[Mapping[str, Format]] = {
     "jsonl": Format("application/x-ndjson", "jsonl", jsonl.write),

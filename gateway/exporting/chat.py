@@ -1,12 +1,12 @@
 """A chat as WhatsApp itself exports it, from an Android phone."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from gateway.exporting import message as reading
-from gateway.exporting.document import Header, Language, Options, encoded, in_chunks
+from gateway.exporting.document import Header, Language, Options, Shown, encoded, in_chunks
 from gateway.exporting.message import Message
 from gateway.exporting.words import WORDS, Words, clock
 
@@ -17,7 +17,7 @@ _FILE_NAME_CHARS_MAX: Final = 200
 _NOT_IN_FILE_NAMES: Final = re.compile(r"[/\\<>\u2022]")
 
 
-def write(header: Header, messages: Iterable[Mapping[str, Any]], options: Options) -> Iterator[bytes]:
+def write(header: Header, messages: Iterable[Shown], options: Options) -> Iterator[bytes]:
     """Write "31/12/2026 14:05 - Name: text", in English "12/31/26, 2:05 PM - Name: text".
 
     The lines of a text follow as they are. So a text that holds such a line itself looks like two

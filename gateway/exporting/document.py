@@ -5,6 +5,10 @@ from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
 
+import msgspec
+
+# An object of the API, as a struct or as the dictionary of its JSON; documents in it may be msgspec.Raw.
+Shown: TypeAlias = Mapping[str, Any] | msgspec.Struct
 Language: TypeAlias = Literal["pt-BR", "en"]
 Separator: TypeAlias = Literal[",", ";"]
 
@@ -13,10 +17,9 @@ CHUNK_BYTES: Final = 64 * 1024
 
 
 class Header(NamedTuple):
-    """What an export says of itself before its messages."""
+    """What an export says of itself before its messages. `lead` is as the API shows it."""
 
-    lead: Mapping[str, Any]
-    """As the API shows it."""
+    lead: Shown
     exported_at: datetime
     statements: Sequence[str]
     """What is known to be complete and what is not, in the words of the reader's language."""
@@ -32,7 +35,7 @@ class Options(NamedTuple):
     """Only of csv: spreadsheets set to Portuguese expect ";". RFC 4180 knows only the comma."""
 
 
-Write: TypeAlias = Callable[[Header, Iterable[Mapping[str, Any]], Options], Iterator[bytes]]
+Write: TypeAlias = Callable[[Header, Iterable[Shown], Options], Iterator[bytes]]
 
 
 class Format(NamedTuple):

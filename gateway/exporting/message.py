@@ -1,12 +1,13 @@
 """A message of the API, as the formats for people read it."""
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
+
+from gateway.exporting.document import Shown
 
 OUTBOUND: Final = "OUTBOUND"
 # Of these the words of a conversation are a caption, and there may be a file.
@@ -68,8 +69,13 @@ class Message(msgspec.Struct, frozen=True, rename="camel"):
         return self.type in MEDIA_KINDS
 
 
-def read(shown: Mapping[str, Any]) -> Message:
-    return msgspec.convert(shown, Message)
+def read(shown: Shown) -> Message:
+    return msgspec.convert(as_dictionary(shown), Message)
+
+
+def as_dictionary(shown: Shown) -> dict[str, Any]:
+    """Give the object as its JSON has it, but for the documents in it, which stay unread."""
+    return msgspec.to_builtins(shown, builtin_types=(msgspec.Raw,))
 
 
 def plain(value: Any) -> Any:

@@ -8,11 +8,11 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from gateway.exporting import message as reading
-from gateway.exporting.document import Header, Options, encoded, in_chunks
+from gateway.exporting.document import Header, Options, Shown, encoded, in_chunks
 from gateway.exporting.message import Message
 from gateway.exporting.words import WORDS, Words, clock, day, short
 
@@ -72,7 +72,7 @@ class _Quotable(NamedTuple):
     text: str
 
 
-def write(header: Header, messages: Iterable[Mapping[str, Any]], options: Options) -> Iterator[bytes]:
+def write(header: Header, messages: Iterable[Shown], options: Options) -> Iterator[bytes]:
     """Write HTML in which nothing runs and that loads nothing.
 
     A reply quotes its target when that is among the last QUOTABLE_MAX messages, and else only links to it:
@@ -81,7 +81,7 @@ def write(header: Header, messages: Iterable[Mapping[str, Any]], options: Option
     return in_chunks(encoded(_pieces(header, messages, options)))
 
 
-def _pieces(header: Header, messages: Iterable[Mapping[str, Any]], options: Options) -> Iterator[str]:
+def _pieces(header: Header, messages: Iterable[Shown], options: Options) -> Iterator[str]:
     words = WORDS[options.language]
     yield _head(header, words, options)
     quotable: OrderedDict[str, _Quotable] = OrderedDict()
@@ -111,7 +111,7 @@ def _pieces(header: Header, messages: Iterable[Mapping[str, Any]], options: Opti
 
 
 def _head(header: Header, words: Words, options: Options) -> str:
-    lead = header.lead
+    lead = reading.as_dictionary(header.lead)
     number = reading.text_at(lead, "number")
     name = reading.name_of(
         reading.Party(reading.text_at(lead, "name"), number, reading.text_at(lead, "userId"))

@@ -2,11 +2,11 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from gateway.exporting import message as reading
-from gateway.exporting.document import Header, Options, encoded, in_chunks
+from gateway.exporting.document import Header, Options, Shown, encoded, in_chunks
 from gateway.exporting.message import Message
 from gateway.exporting.words import WORDS
 
@@ -24,7 +24,7 @@ class _Echo:
         return row
 
 
-def write(header: Header, messages: Iterable[Mapping[str, Any]], options: Options) -> Iterator[bytes]:
+def write(header: Header, messages: Iterable[Shown], options: Options) -> Iterator[bytes]:
     """Write RFC 4180, in UTF-8; line breaks inside texts stay, in quotes.
 
     A cell that a spreadsheet would run as a formula gets an apostrophe in front: one that begins with
@@ -42,13 +42,13 @@ def write(header: Header, messages: Iterable[Mapping[str, Any]], options: Option
     return in_chunks(_bytes(messages, options))
 
 
-def _bytes(messages: Iterable[Mapping[str, Any]], options: Options) -> Iterator[bytes]:
+def _bytes(messages: Iterable[Shown], options: Options) -> Iterator[bytes]:
     if options.with_bom:
         yield _BOM
     yield from encoded(_rows(messages, options))
 
 
-def _rows(messages: Iterable[Mapping[str, Any]], options: Options) -> Iterator[str]:
+def _rows(messages: Iterable[Shown], options: Options) -> Iterator[str]:
     writer = csv.writer(_Echo(), delimiter=options.separator, lineterminator="\r\n")
     columns = WORDS[options.language].columns
     yield writer.writerow(columns.values())
