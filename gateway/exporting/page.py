@@ -28,9 +28,9 @@ _NOT_IN_ADDRESSES: Final = re.compile(r"[\x00-\x20\x7f-\xa0\\\u200b-\u200f\u2028
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _STYLE: Final = """
 :root{color-scheme:light dark;--page:#efeae2;--in:#fff;--out:#d9fdd3;--text:#111b21;--faint:#54656f;
---line:#d1d7db;--link:#027eb5;--bad:#b3261e;--quote:#0000000d;--read:#027eb5}
+--line:#d1d7db;--link:#01608c;--bad:#b3261e;--quote:#0000000d;--read:#01608c}
 @media (prefers-color-scheme:dark){:root{--page:#0b141a;--in:#202c33;--out:#005c4b;--text:#e9edef;
---faint:#aebac1;--line:#3b4a54;--link:#53bdeb;--bad:#ff8a80;--quote:#ffffff14;--read:#53bdeb}}
+--faint:#aebac1;--line:#3b4a54;--link:#8fd6f5;--bad:#ffb4ab;--quote:#ffffff14;--read:#8fd6f5}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--text);font:16px/1.4 system-ui,sans-serif}
 header,main,footer{max-width:52rem;margin:0 auto;padding:1rem}
