@@ -18,9 +18,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from capture_service import kinds
 from capture_service.chat_export import parser
 from gateway import exporting, render
 from gateway.exporting import document, page
+from gateway.exporting import message as reading
 from protos import history_pb2 as pb
 
 SAO_PAULO: Final = ZoneInfo("America/Sao_Paulo")
@@ -672,6 +674,14 @@ def test_reactions_forwards_and_where_it_comes_from_are_told():
 )  # fmt: skip
 def test_every_kind_of_message_has_a_bubble(fields: dict[str, Any], words: str):
     assert shown_page(shown(**fields)).bubbles[0] == f"Ana Souza{words}14:33"
+
+
+@pytest.mark.parametrize("kind", sorted(reading.MEDIA_KINDS))
+@pytest.mark.parametrize("part", [{}, {"voice": True}])
+def test_the_sign_of_media_without_a_word_is_no_caption(kind: str, part: dict[str, Any]):
+    sign = kinds.line(kind, {"type": kind, kind: part})
+
+    assert chat(shown(type=kind, body=sign)).endswith(": <Mídia oculta>\n")
 
 
 def test_a_message_of_which_only_the_state_is_known_was_sent_by_another_system():
