@@ -4,7 +4,6 @@ from typing import Any, Final
 
 import flask
 
-from gateway import request_id
 from plumbing import tokens
 from plumbing.rpc import client
 from protos import capture_pb2_grpc, history_pb2_grpc
@@ -21,10 +20,6 @@ class Backends:
         self.history: Any = history_pb2_grpc.HistoryServiceStub(client.open_channel(history_address))
         self.verifier = tokens.Verifier(auth_secret)
         self.own_token = tokens.OwnToken(auth_secret, subject="gateway")
-
-    def call(self, method: Any, request: Any, *, token: str, timeout_s: float = TIMEOUT_S) -> Any:
-        """Call in the name of this request's caller. Raises plumbing.errors."""
-        return client.call(method, request, token=token, timeout_s=timeout_s, request_id=request_id.current())
 
 
 def of(app: flask.Flask) -> Backends:

@@ -1,61 +1,114 @@
 """/leads: the people and groups a business talks to."""
 
-import flask
+from typing import Annotated, Final
 
-from gateway import auth, backends, parameters, render
+import flask
+import msgspec
+
+from gateway import parameters, render, shapes, statements
+from gateway.conversations import begun
+from gateway.operations import Call
 from plumbing import errors
 from plumbing.errors import FieldFault
 from protos import capture_pb2, history_pb2
 
-FILE_BYTES_MAX = 16 * 1024 * 1024
+FILE_BYTES_MAX: Final = 16 * 1024 * 1024
 # What a form says around the file.
-_FORM_BYTES = 64 * 1024
+_FORM_BYTES: Final = 64 * 1024
 # 40,000 lines are read and compared before the answer.
-_IMPORT_TIMEOUT_S = 30.0
+_IMPORT_TIMEOUT_S: Final = 30.0
 
 
-def list_leads() -> flask.Response:
-    services = backends.of(flask.current_app)
-    token = auth.token_of(services.verifier, "history:read")
-    with parameters.query() as query:
-        request = history_pb2.ListLeadsRequest(
-            page_size=query.integer("limit", 100, at_least=1, at_most=1000),
-            page_token=query.cursor(),
-            query=query.text("q", longest=200),
-        )
-    page = services.call(services.history.ListLeads, request, token=token)
-    return render.answer(
-        {
-            "leads": [render.lead(found) for found in page.leads],
-            "pagination": render.pagination(page.next_page_token, page.total_size),
-        }
+class ListLeads(msgspec.Struct, kw_only=True):
+    q: Annotated[
+        str,
+        parameters.text(
+            "Part of a name, user name or number (with or without Brazil's ninth digit).", longest=200
+        ),
+    ]
+    limit: Annotated[int, parameters.limit()]
+    cursor: Annotated[str, parameters.cursor()]
+
+
+class ImportChat(msgspec.Struct, kw_only=True, rename="camel"):
+    business_participant: Annotated[
+        str, parameters.text("What the business is called in the chat.", longest=200, is_required=True)
+    ]
+    time_zone: Annotated[
+        str,
+        parameters.text("Of the phone, such as America/Sao_Paulo.", longest=64, is_required=True),
+    ]
+    instance_id: Annotated[
+        str, parameters.identifier("Through which number; needed when the lead talks to several.")
+    ]
+    date_order: Annotated[
+        str, parameters.choice("Of the dates, where the file leaves it open.", "dmy", "mdy", "ymd")
+    ]
+    dry_run: Annotated[bool, parameters.flag("Say what would happen and change nothing.")]
+
+
+class Paging(msgspec.Struct, kw_only=True):
+    limit: Annotated[int, parameters.limit()]
+    cursor: Annotated[str, parameters.cursor()]
+
+
+def list_leads(call: Call, query: ListLeads) -> shapes.Leads:
+    request = history_pb2.ListLeadsRequest(page_size=query.limit, page_token=query.cursor, query=query.q)
+    page = call.history("ListLeads", request)
+    return shapes.Leads(
+        [render.listed_lead(found) for found in page.leads],
+        render.pagination(page.next_page_token, page.total_size),
     )
 
 
-def get_lead(lead_id: str) -> flask.Response:
-    services = backends.of(flask.current_app)
-    token = auth.token_of(services.verifier, "history:read")
-    with parameters.query():
-        pass
-    request = history_pb2.GetLeadRequest(lead_id=parameters.path_identifier("lead", lead_id))
-    return render.answer(render.lead(services.call(services.history.GetLead, request, token=token)))
+def get_lead(call: Call, lead_id: str) -> shapes.Lead:
+    return render.lead(call.history("GetLead", history_pb2.GetLeadRequest(lead_id=lead_id)))
 
 
-def import_chat(lead_id: str) -> flask.Response:
+def get_coverage(call: Call, lead_id: str) -> shapes.Coverage:
+    found = call.history("GetCoverage", history_pb2.GetCoverageRequest(lead_id=lead_id))
+    return shapes.Coverage(lead_id, [_coverage(row) for row in found.conversations])
+
+
+def _coverage(row: history_pb2.ConversationCoverage) -> shapes.ConversationCoverage:
+    return shapes.ConversationCoverage(
+        instance_id=row.instance_id,
+        instance_name=row.instance_name or None,
+        display_phone_number=row.display_phone_number or None,
+        intervals=[
+            shapes.Interval(
+                render.moment(interval, "from_time"),
+                render.moment(interval, "to_time"),
+                interval.route,  # pyright: ignore[reportArgumentType] - history knows no other
+            )
+            for interval in row.intervals
+        ],
+        gaps=[
+            shapes.Gap(
+                render.moment(gap, "from_time"),
+                render.moment(gap, "to_time"),
+                gap.reason,  # pyright: ignore[reportArgumentType] - history knows no other
+                gap.detail or None,
+            )
+            for gap in row.gaps
+        ],
+        statement=shapes.Statement(
+            en=statements.of_coverage(row, "en"), pt=statements.of_coverage(row, "pt-BR")
+        ),
+    )
+
+
+def import_chat(call: Call, lead_id: str, query: ImportChat) -> flask.Response:
     """Import an exported chat: the file is the body, or the part `file` of a form."""
     flask.request.max_content_length = FILE_BYTES_MAX + _FORM_BYTES
-    services = backends.of(flask.current_app)
-    token = auth.token_of(services.verifier, "leads:write")
-    with parameters.query() as query:
-        is_dry_run = query.choice("dryRun", "false", among=("true", "false")) == "true"
-        request = capture_pb2.ImportChatRequest(
-            lead_id=parameters.path_identifier("lead", lead_id),
-            instance_id=query.optional_identifier("instanceId"),
-            business_participant=query.required_text("businessParticipant", longest=200),
-            time_zone=query.required_text("timeZone", longest=64),
-            date_order=query.choice("dateOrder", "", among=("dmy", "mdy", "ymd")),
-            is_dry_run=is_dry_run,
-        )
+    request = capture_pb2.ImportChatRequest(
+        lead_id=lead_id,
+        instance_id=query.instance_id,
+        business_participant=query.business_participant,
+        time_zone=query.time_zone,
+        date_order=query.date_order,
+        is_dry_run=query.dry_run,
+    )
     if flask.request.mimetype == "multipart/form-data":
         part = flask.request.files.get("file")
         if part is None:
@@ -63,40 +116,46 @@ def import_chat(lead_id: str) -> flask.Response:
         request.file = part.read()
     else:
         request.file = flask.request.get_data()
-    sync = services.call(services.capture.ImportChat, request, token=token, timeout_s=_IMPORT_TIMEOUT_S)
-    if is_dry_run:
-        return render.answer(render.sync(sync))
-    response = render.answer(render.sync(sync), 202)
-    response.headers["Location"] = flask.url_for("get_sync", sync_id=sync.id)
-    return response
+    sync = call.capture("ImportChat", request, timeout_s=_IMPORT_TIMEOUT_S)
+    if not query.dry_run:
+        return begun(sync)
+    return flask.Response(render.encode(render.sync(sync)), mimetype="application/json")
 
 
-def list_merges(lead_id: str) -> flask.Response:
+def list_syncs(call: Call, lead_id: str, query: Paging) -> shapes.Syncs:
+    request = capture_pb2.ListSyncsRequest(lead_id=lead_id, page_size=query.limit, page_token=query.cursor)
+    page = call.capture("ListSyncs", request)
+    return shapes.Syncs(
+        [render.sync(found) for found in page.syncs], render.pagination(page.next_page_token, page.total_size)
+    )
+
+
+def list_tickets(call: Call, lead_id: str, query: Paging) -> shapes.Tickets:
+    request = capture_pb2.ListTicketsRequest(lead_id=lead_id, page_size=query.limit, page_token=query.cursor)
+    page = call.capture("ListTickets", request)
+    return shapes.Tickets(
+        [render.ticket(found) for found in page.tickets],
+        render.pagination(page.next_page_token, page.total_size),
+    )
+
+
+def close_ticket(call: Call, ticket_id: str) -> shapes.Ticket:
+    return render.ticket(call.capture("CloseTicket", capture_pb2.CloseTicketRequest(ticket_id=ticket_id)))
+
+
+def reopen_ticket(call: Call, ticket_id: str) -> shapes.Ticket:
+    return render.ticket(call.capture("ReopenTicket", capture_pb2.ReopenTicketRequest(ticket_id=ticket_id)))
+
+
+def list_merges(call: Call, lead_id: str) -> shapes.Merges:
     """What was merged into a lead because a webhook proved both to be one person."""
-    services = backends.of(flask.current_app)
-    token = auth.token_of(services.verifier, "leads:write", "history:read")
-    with parameters.query():
-        pass
-    request = capture_pb2.ListLeadMergesRequest(lead_id=parameters.path_identifier("lead", lead_id))
-    found = services.call(services.capture.ListLeadMerges, request, token=token)
-    return render.answer(
-        {
-            "merges": [render.lead_merge(merge) for merge in found.merges],
-            "pagination": render.pagination("", len(found.merges)),
-        }
+    found = call.capture("ListLeadMerges", capture_pb2.ListLeadMergesRequest(lead_id=lead_id))
+    return shapes.Merges(
+        [render.lead_merge(merge) for merge in found.merges], render.pagination("", len(found.merges))
     )
 
 
-def undo_merge(lead_id: str, merge_id: str) -> flask.Response:
+def undo_merge(call: Call, lead_id: str, merge_id: str) -> shapes.Merge:
     """Part a lead from one that was merged into it."""
-    services = backends.of(flask.current_app)
-    token = auth.token_of(services.verifier, "leads:write")
-    with parameters.query():
-        pass
-    request = capture_pb2.UndoLeadMergeRequest(
-        lead_id=parameters.path_identifier("lead", lead_id),
-        merge_id=parameters.path_identifier("merge", merge_id),
-    )
-    return render.answer(
-        render.lead_merge(services.call(services.capture.UndoLeadMerge, request, token=token))
-    )
+    request = capture_pb2.UndoLeadMergeRequest(lead_id=lead_id, merge_id=merge_id)
+    return render.lead_merge(call.capture("UndoLeadMerge", request))

@@ -1,11 +1,16 @@
-"""Query parameters and JSON bodies, with every fault named at once."""
+"""Query parameters and JSON bodies: declared once, read and documented by the same declaration.
+
+A query is a msgspec.Struct whose fields are annotated with rules: `Annotated[int, integer(...)]`. Every
+fault of a request is named at once.
+"""
 
 import re
 import uuid
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast, get_type_hints
+from urllib.parse import parse_qsl
 
 import flask
 import msgspec
@@ -21,123 +26,185 @@ _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DATE_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})")
 _CURSOR_CHARS_MAX: Final = 512
 _YEAR_MAX: Final = 9000
+_PARAMETERS_MAX: Final = 100
 
 
-class Query:
-    """Reads parameters one by one; what is never read is unknown."""
+class Refused(Exception):
+    """The text is not what the rule asks for; the argument says what it must be."""
 
-    def __init__(self, values: MultiDict[str, str]) -> None:
-        self._values = values
-        self._known: set[str] = set()
-        self.faults: list[FieldFault] = []
 
-    def _take(self, name: str) -> str | None:
-        self._known.add(name)
-        given = self._values.getlist(name)
-        if len(given) > 1:
-            self._refuse(name, "must be given once")
-        return given[0] if given else None
+@dataclass(frozen=True)
+class Rule:
+    """What a parameter must be, and what it says."""
 
-    def _refuse(self, name: str, reason: str) -> None:
-        self.faults.append(FieldFault(name, reason))
+    description: str
+    schema: dict[str, Any]
+    read: Callable[[str], Any]
+    """Gives the value of a text, or raises Refused."""
+    default: Any = None
+    is_required: bool = False
 
-    def identifier(self, name: str) -> str:
-        text = self._take(name)
-        if text is None:
-            self._refuse(name, "is required")
-            return ""
+
+def identifier(description: str, *, is_required: bool = False) -> Rule:
+    """A UUID; "" when it is not given."""
+
+    def read(text: str) -> str:
         if not is_uuid(text):
-            self._refuse(name, "must be a UUID")
+            raise Refused("must be a UUID")
         return text
 
-    def optional_identifier(self, name: str) -> str:
-        """Give a UUID, or "" when it is not given."""
-        return self.identifier(name) if name in self._values else self._absent(name)
+    return Rule(description, {"type": "string", "format": "uuid"}, read, "", is_required)
 
-    def _absent(self, name: str) -> str:
-        self._known.add(name)
-        return ""
 
-    def required_text(self, name: str, *, longest: int) -> str:
-        text = self.text(name, longest=longest)
-        if not text:
-            self._refuse(name, "is required")
-        return text
-
-    def integer(self, name: str, default: int, *, at_least: int, at_most: int) -> int:
-        text = self._take(name)
-        if text is None:
-            return default
+def integer(description: str, default: int, *, at_least: int, at_most: int) -> Rule:
+    def read(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= 9 and at_least <= int(text) <= at_most):
-            self._refuse(name, f"must be a whole number from {at_least} to {at_most}")
-            return default
+            raise Refused(f"must be a whole number from {at_least} to {at_most}")
         return int(text)
 
-    def choice(self, name: str, default: str, *, among: tuple[str, ...]) -> str:
-        text = self._take(name)
-        if text is None:
-            return default
+    schema = {"type": "integer", "minimum": at_least, "maximum": at_most, "default": default}
+    return Rule(description, schema, read, default)
+
+
+def choice(description: str, *among: str, default: str = "") -> Rule:
+    def read(text: str) -> str:
         if text not in among:
-            self._refuse(name, f"must be {' or '.join(among)}")
+            raise Refused(f"must be {' or '.join(among)}")
         return text
 
-    def text(self, name: str, *, longest: int) -> str:
-        text = self._take(name) or ""
+    schema: dict[str, Any] = {"type": "string", "enum": list(among)}
+    return Rule(description, schema | ({"default": default} if default else {}), read, default)
+
+
+def flag(description: str) -> Rule:
+    """true or false; False when it is not given."""
+
+    def read(text: str) -> bool:
+        if text not in ("true", "false"):
+            raise Refused("must be true or false")
+        return text == "true"
+
+    return Rule(description, {"type": "boolean", "default": False}, read, False)
+
+
+def text(description: str, *, longest: int, is_required: bool = False) -> Rule:
+    """Text of so many characters at most; "" when it is not given."""
+
+    def read(text: str) -> str:
         if len(text) > longest:
-            self._refuse(name, f"must be at most {longest} characters")
-        if "\0" in text or "\ufffd" in text:
-            self._refuse(name, "must be text in UTF-8 without U+0000")
+            raise Refused(f"must be at most {longest} characters")
+        if "\0" in text:
+            raise Refused("must not contain U+0000")
+        if is_required and not text.strip():
+            raise Refused("is required")
         return text
 
-    def cursor(self) -> str:
-        text = self._take("cursor")
-        if text is None:
-            return ""
+    schema: dict[str, Any] = {"type": "string", "maxLength": longest}
+    return Rule(description, schema | ({"minLength": 1} if is_required else {}), read, "", is_required)
+
+
+def cursor() -> Rule:
+    def read(text: str) -> str:
         if not text or len(text) > _CURSOR_CHARS_MAX or not text.isascii():
-            self._refuse("cursor", "is not a cursor of this list")
+            raise Refused("is not a cursor of this list")
         return text
 
-    def moment(self, name: str, *, is_end: bool = False) -> datetime | None:
-        """Read an RFC 3339 date-time, or a date: its first moment in UTC, with `is_end` its last."""
-        text = self._take(name)
-        if text is None:
-            return None
+    description = "From the page before; the other parameters must be the same as for that page."
+    schema = {"type": "string", "minLength": 1, "maxLength": _CURSOR_CHARS_MAX}
+    return Rule(description, schema, read, "")
+
+
+def limit(default: int = 100, at_most: int = 1000) -> Rule:
+    return integer("How many at most.", default, at_least=1, at_most=at_most)
+
+
+def moment(description: str, *, is_end: bool = False) -> Rule:
+    """An RFC 3339 date-time, or a date: its first moment in UTC, with `is_end` its last."""
+
+    def read(text: str) -> datetime:
         try:
-            if _DATE.fullmatch(text):
-                moment = datetime.combine(date.fromisoformat(text), time(), UTC)
-                moment += timedelta(days=1, microseconds=-1) if is_end else timedelta()
-            elif _DATE_TIME.fullmatch(text):
-                moment = datetime.fromisoformat(_microseconds(text)).astimezone(UTC)
-            else:
-                raise ValueError
-            if not 1 < moment.year < _YEAR_MAX:
-                raise ValueError
+            return _moment(text, is_end=is_end)
         except (ValueError, OverflowError):
-            self._refuse(name, "must be a date (2026-11-22) or an RFC 3339 time (2026-11-22T14:03:05Z)")
-            return None
-        return moment
+            raise Refused("must be a date (2026-11-22) or an RFC 3339 time (2026-11-22T14:03:05Z)") from None
 
-    def period(self, start: str, end: str) -> tuple[datetime | None, datetime | None]:
-        """Read two moments between which, both included, something lies."""
-        first, last = self.moment(start), self.moment(end, is_end=True)
-        if first and last and last < first:
-            self._refuse(end, f"must not be before {start}")
-        return first, last
-
-    def close(self) -> None:
-        for name in self._values:
-            if name not in self._known:
-                self._refuse(name[:100], "is not a parameter of this route")
-        if self.faults:
-            raise errors.InvalidArgument("the query is not right", fields=tuple(self.faults))
+    schema = {
+        "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}],
+        "examples": ["2026-11-22", "2026-11-22T14:03:05Z"],
+    }
+    return Rule(description, schema, read)
 
 
-@contextmanager
-def query() -> Generator[Query]:
-    """Read the query of this request; on leaving, raise InvalidArgument with every fault."""
-    reader = Query(flask.request.args)
-    yield reader
-    reader.close()
+def rules(shape: type[msgspec.Struct]) -> Iterator[tuple[str, str, Rule]]:
+    """Give (attribute, name in the query, rule) of every parameter that is declared."""
+    names = {found.name: found.encode_name for found in msgspec.structs.fields(shape)}
+    for attribute, annotation in get_type_hints(shape, include_extras=True).items():
+        rule = next(part for part in annotation.__metadata__ if isinstance(part, Rule))
+        yield attribute, names[attribute], rule
+
+
+def query(shape: type[T]) -> T:
+    """Read the query of this request. Raises InvalidArgument with every fault."""
+    return _read(shape, _values(flask.request.query_string))
+
+
+def _values(query_string: bytes) -> MultiDict[str, str]:
+    """Take a query apart. What is no UTF-8 keeps its place as a surrogate, which every rule refuses."""
+    try:
+        pairs = parse_qsl(
+            query_string.decode(errors="surrogateescape"),
+            keep_blank_values=True,
+            errors="surrogateescape",
+            max_num_fields=_PARAMETERS_MAX,
+        )
+    except ValueError:
+        raise _refused("the query is not right", FieldFault("", "has too many parameters")) from None
+    return MultiDict(pairs)
+
+
+def _read(shape: type[T], values: MultiDict[str, str]) -> T:
+    told: dict[str, Any] = {}
+    faults: list[FieldFault] = []
+    known: set[str] = set()
+    for attribute, name, rule in rules(shape):
+        known.add(name)
+        given = values.getlist(name)
+        told[attribute] = rule.default
+        if len(given) > 1:
+            faults.append(FieldFault(name, "must be given once"))
+        elif given:
+            try:
+                if not given[0].isascii() and not _is_text(given[0]):
+                    raise Refused("must be text in UTF-8")
+                told[attribute] = rule.read(given[0])
+            except Refused as refused:
+                faults.append(FieldFault(name, str(refused)))
+        elif rule.is_required:
+            faults.append(FieldFault(name, "is required"))
+    faults += [
+        FieldFault(_shown(name), "is not a parameter of this route") for name in values if name not in known
+    ]
+    first, last = told.get("from_date"), told.get("to_date")
+    if first and last and last < first:
+        faults.append(FieldFault("toDate", "must not be before fromDate"))
+    if faults:
+        raise errors.InvalidArgument("the query is not right", fields=tuple(faults))
+    return shape(**told)
+
+
+def _shown(name: str) -> str:
+    return name[:100].encode(errors="replace").decode()
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class Nothing(msgspec.Struct):
+    """A query without parameters."""
 
 
 def json_body(shape: type[T]) -> T:
@@ -191,6 +258,19 @@ def path_identifier(name: str, text: str) -> str:
     if not is_uuid(text):
         raise errors.NotFound(f"no such {name}")
     return text
+
+
+def _moment(text: str, *, is_end: bool) -> datetime:
+    if _DATE.fullmatch(text):
+        moment = datetime.combine(date.fromisoformat(text), time(), UTC)
+        moment += timedelta(days=1, microseconds=-1) if is_end else timedelta()
+    elif _DATE_TIME.fullmatch(text):
+        moment = datetime.fromisoformat(_microseconds(text)).astimezone(UTC)
+    else:
+        raise ValueError
+    if not 1 < moment.year < _YEAR_MAX:
+        raise ValueError
+    return moment
 
 
 def _microseconds(text: str) -> str:

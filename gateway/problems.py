@@ -27,7 +27,7 @@ _HTTP_STATUS: Final[dict[type[errors.RecadoError], int]] = {
     errors.DeadlineExceeded: 503,
     errors.Internal: 500,
 }
-_TITLES: Final = {
+TITLES: Final = {
     400: "Bad request",
     401: "Not authenticated",
     403: "Not allowed",
@@ -55,6 +55,8 @@ _PARAMETERS: Final = {
     "from_time": "fromDate",
     "to_time": "toDate",
     "query": "q",
+    "resume_token": "lastEventId",
+    "around_message_id": "around",
 }
 _UNDERSCORE: Final = re.compile(r"_(\w)")
 _RETRY_AFTER_S: Final = 1
@@ -102,7 +104,7 @@ def _document(
 ) -> flask.Response:
     problem: dict[str, Any] = {
         "type": "about:blank",
-        "title": _TITLES.get(status, "Error"),
+        "title": TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
         "code": code,
@@ -116,4 +118,5 @@ def _document(
 
 
 def _parameter(name: str) -> str:
+    name = name.removeprefix("filter.")
     return _PARAMETERS.get(name) or _UNDERSCORE.sub(lambda found: found[1].upper(), name)

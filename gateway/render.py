@@ -1,10 +1,12 @@
 """What the REST API answers: protobuf messages as the JSON of the contract."""
 
+from collections.abc import Sequence
 from typing import Any
 
-import flask
 import msgspec
+from msgspec import UNSET
 
+from gateway import shapes
 from protos import capture_pb2, history_pb2
 
 _DIRECTIONS = {history_pb2.INBOUND: "INBOUND", history_pb2.OUTBOUND: "OUTBOUND"}
@@ -15,13 +17,9 @@ LEDGER_STATES = {
     capture_pb2.LEDGER_STATE_IGNORED: "ignored",
     capture_pb2.LEDGER_STATE_PENDING: "pending",
 }
-_encoder = msgspec.json.Encoder()
+encode = msgspec.json.Encoder().encode
 # One level deep: what is inside is passed on as it is.
 _read_context = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-
-
-def answer(value: Any, status: int = 200) -> flask.Response:
-    return flask.Response(_encoder.encode(value), status, mimetype="application/json")
 
 
 def moment(holder: Any, name: str) -> str | None:
@@ -38,199 +36,279 @@ def raw(document: str) -> msgspec.Raw | None:
     return msgspec.Raw(document.encode()) if document else None
 
 
-def party(found: history_pb2.Party) -> dict[str, Any]:
-    return {"name": found.name or None, "number": number(found.number), "userId": found.user_id or None}
+def party(found: history_pb2.Party) -> shapes.Party:
+    return shapes.Party(found.name or None, number(found.number), found.user_id or None)
 
 
-def message(found: history_pb2.Message) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "id": found.id,
-        "wamid": found.wamid,
-        "type": found.type or "unknown",
-        "body": found.body or None,
-        "mediaUrl": found.media_url or None,
-        "direction": _DIRECTIONS[found.direction],
-        "timestamp": found.sent_at.ToJsonString(),
-        "status": found.status,
-        "from": party(found.sender),
-        "timeline": {
-            "sentAt": moment(found.timeline, "sent_at"),
-            "deliveredAt": moment(found.timeline, "delivered_at"),
-            "readAt": moment(found.timeline, "read_at"),
-            "playedAt": moment(found.timeline, "played_at"),
-            "failedAt": moment(found.timeline, "failed_at"),
-        },
-        "instanceId": found.instance_id,
-        "batchId": found.batch_id,
-        "batchReceivedAt": moment(found, "batch_received_at"),
-        "isSyncInitial": found.is_sync_initial,
-        "syncSource": found.sync_source,
-        "pattern": found.pattern or None,
-        "patternRule": found.pattern_rule or None,
-        "reactions": [
-            {
-                "emoji": reaction.emoji,
-                "timestamp": moment(reaction, "reacted_at"),
-                "from": party(reaction.sender),
-                "wamid": reaction.wamid,
-            }
+def message(found: history_pb2.Message) -> shapes.Message:
+    # Not spelled out where it is long: every shape is a row of the OpenAPI document, and typed there.
+    shown: Any = shapes.Message
+    return shown(
+        id=found.id,
+        wamid=found.wamid,
+        type=found.type or "unknown",
+        body=found.body or None,
+        media_url=found.media_url or None,
+        direction=_DIRECTIONS[found.direction],
+        timestamp=found.sent_at.ToJsonString(),
+        status=found.status,
+        sender=party(found.sender),
+        timeline=shapes.Timeline(
+            moment(found.timeline, "sent_at"),
+            moment(found.timeline, "delivered_at"),
+            moment(found.timeline, "read_at"),
+            moment(found.timeline, "played_at"),
+            moment(found.timeline, "failed_at"),
+        ),
+        lead_id=found.lead_id or None,
+        instance_id=found.instance_id,
+        batch_id=found.batch_id,
+        batch_received_at=moment(found, "batch_received_at"),
+        is_sync_initial=found.is_sync_initial,
+        sync_source=found.sync_source,
+        pattern=found.pattern or None,
+        pattern_rule=found.pattern_rule or None,
+        reactions=[
+            shapes.Reaction(
+                reaction.emoji, moment(reaction, "reacted_at"), party(reaction.sender), reaction.wamid
+            )
             for reaction in found.reactions
         ],
-        "editedAt": moment(found, "edited_at"),
-        "revokedAt": moment(found, "revoked_at"),
-    }
-    if found.revisions:
-        shown["revisions"] = [
-            {
-                "body": revision.body or None,
-                "content": raw(revision.content_json),
-                "timestamp": moment(revision, "said_at"),
-                "wamid": revision.wamid,
-            }
+        edited_at=moment(found, "edited_at"),
+        revoked_at=moment(found, "revoked_at"),
+        revisions=[
+            shapes.Revision(
+                revision.body or None,
+                raw(revision.content_json),
+                moment(revision, "said_at"),
+                revision.wamid,
+            )
             for revision in found.revisions
         ]
-    if found.context_json:
-        links = {"messageId": found.reply_to_id or None, "wamid": found.reply_to_wamid or None}
-        told = _read_context(found.context_json)
-        # The links are ours to give, whatever Meta may once call something; its "id" is the wamid.
-        shown["context"] = {**links, **{name: told[name] for name in told if name not in (*links, "id")}}
-    for name, document in (
-        ("content", found.content_json),
-        ("errors", found.errors_json),
-        ("billing", found.billing_json),
-    ):
-        if document:
-            shown[name] = raw(document)
+        or UNSET,
+        context=_context(found) if found.context_json else UNSET,
+        content=raw(found.content_json) or UNSET,
+        errors=raw(found.errors_json) or UNSET,
+        billing=raw(found.billing_json) or UNSET,
+    )
+
+
+def _context(found: history_pb2.Message) -> dict[str, Any]:
+    links = {"messageId": found.reply_to_id or None, "wamid": found.reply_to_wamid or None}
+    told = _read_context(found.context_json)
+    # The links are ours to give, whatever Meta may once call something; its "id" is the wamid.
+    return {**links, **{name: told[name] for name in told if name not in (*links, "id")}}
+
+
+def conversation(page: history_pb2.ListMessagesResponse) -> shapes.Conversation:
+    summary = page.summary
+    return shapes.Conversation(
+        [message(found) for found in page.messages],
+        shapes.PageOfMessages(
+            page.next_page_token or None,
+            bool(page.next_page_token),
+            page.total_size,
+            page.previous_page_token or None,
+        ),
+        shapes.Metadata(
+            moment(summary, "first_message_at"),
+            moment(summary, "last_message_at"),
+            summary.total_messages,
+            moment(summary, "synced_up_to"),
+        ),
+    )
+
+
+def found(page: history_pb2.SearchMessagesResponse) -> shapes.Found:
+    return shapes.Found(
+        [
+            shapes.Hit(
+                message(hit.message),
+                shapes.FoundLead(
+                    hit.lead.id,
+                    hit.lead.kind,  # pyright: ignore[reportArgumentType] - the database knows no other
+                    hit.lead.name or None,
+                    number(hit.lead.number),
+                ),
+                [shapes.Piece(piece.text, piece.is_match) for piece in hit.snippet],
+            )
+            for hit in page.hits
+        ],
+        [lead(row) for row in page.leads],
+        shapes.SearchPagination(
+            page.next_page_token or None,
+            bool(page.next_page_token),
+            page.total_size,
+            page.is_total_a_minimum,
+        ),
+    )
+
+
+def lead(row: history_pb2.Lead) -> shapes.Lead:
+    return shapes.Lead(
+        id=row.id,
+        kind=row.kind,  # pyright: ignore[reportArgumentType] - the database knows no other
+        name=row.name or None,
+        number=number(row.number),
+        wa_id=row.wa_id or None,
+        user_id=row.user_id or None,
+        username=row.username or None,
+        profile_pic_url=row.profile_picture_url or None,
+        verified=row.is_verified if row.HasField("is_verified") else None,
+        status=row.status or None,
+        first_message_at=moment(row, "first_message_at"),
+        last_message_at=moment(row, "last_message_at"),
+        message_count=row.message_count,
+        created_at=moment(row, "created_at"),
+        conversations=[
+            shapes.LeadConversation(
+                conversation.id,
+                conversation.instance_id,
+                moment(conversation, "first_message_at"),
+                moment(conversation, "last_message_at"),
+                conversation.message_count,
+            )
+            for conversation in row.conversations
+        ],
+    )
+
+
+def listed_lead(row: history_pb2.Lead) -> shapes.Lead:
+    shown = lead(row)
+    shown.last_message = _last_message(row.last_message) if row.HasField("last_message") else None
     return shown
 
 
-def lead(found: history_pb2.Lead) -> dict[str, Any]:
-    return {
-        "id": found.id,
-        "kind": found.kind,
-        "name": found.name or None,
-        "number": number(found.number),
-        "waId": found.wa_id or None,
-        "userId": found.user_id or None,
-        "username": found.username or None,
-        "profilePicUrl": found.profile_picture_url or None,
-        "verified": found.is_verified if found.HasField("is_verified") else None,
-        "status": found.status or None,
-        "firstMessageAt": moment(found, "first_message_at"),
-        "lastMessageAt": moment(found, "last_message_at"),
-        "messageCount": found.message_count,
-        "createdAt": moment(found, "created_at"),
-        "conversations": [
-            {
-                "id": conversation.id,
-                "instanceId": conversation.instance_id,
-                "firstMessageAt": moment(conversation, "first_message_at"),
-                "lastMessageAt": moment(conversation, "last_message_at"),
-                "messageCount": conversation.message_count,
-            }
-            for conversation in found.conversations
+def _last_message(row: history_pb2.Message) -> shapes.LastMessage:
+    return shapes.LastMessage(
+        row.id,
+        row.type or "unknown",
+        row.body or None,
+        _DIRECTIONS[row.direction],  # pyright: ignore[reportArgumentType]
+        row.sent_at.ToJsonString(),
+        row.status,
+    )
+
+
+def sync(row: capture_pb2.SyncLog) -> shapes.Sync:
+    shown: Any = shapes.Sync
+    return shown(
+        sync_id=row.id,
+        lead_id=row.lead_id or None,
+        sync_type=row.sync_type,
+        status=row.status,
+        step=row.step or None,
+        percent=row.percent,
+        messages_imported=row.messages_imported,
+        error_message=row.error_message or None,
+        created_at=moment(row, "created_at"),
+        started_at=moment(row, "started_at"),
+        completed_at=moment(row, "completed_at"),
+        instance_id=row.instance_id or None,
+        detail=raw(row.detail_json),
+    )
+
+
+def instance(row: capture_pb2.Instance) -> shapes.Instance:
+    return shapes.Instance(
+        id=row.id,
+        waba_id=row.waba_id,
+        phone_number_id=row.phone_number_id,
+        display_phone_number=row.display_phone_number,
+        name=row.name or None,
+        webhook_activated_at=moment(row, "webhook_activated_at"),
+        last_sync_at=moment(row, "last_sync_at"),
+        sync_status=row.sync_status,
+        sync_error=row.sync_error or None,
+        connection=shapes.Connection(
+            row.connection_state,  # pyright: ignore[reportArgumentType] - the database knows no other
+            row.connection_reason or None,
+            moment(row, "connection_changed_at"),
+        ),
+        history=sync(row.history) if row.HasField("history") else None,
+    )
+
+
+def account_event(row: capture_pb2.AccountEvent) -> shapes.AccountEvent:
+    return shapes.AccountEvent(
+        id=row.id,
+        field=row.field or None,
+        event=row.event or None,
+        happened_at=moment(row, "happened_at"),
+        value=raw(row.value_json),
+        instance_id=row.instance_id or None,
+        account_id=row.account_id,
+        batch_id=row.batch_id,
+    )
+
+
+def batch(row: capture_pb2.Batch) -> shapes.Batch:
+    shown: Any = shapes.Batch
+    outcomes = [item.outcome for item in row.items]
+    return shown(
+        batch_id=row.id,
+        received_at=moment(row, "received_at"),
+        state=LEDGER_STATES[row.state],
+        attempts=row.attempts,
+        body_bytes=row.body_bytes,
+        parser_version=row.parser_version,
+        counts=shapes.BatchCounts(
+            outcomes.count("applied"),
+            outcomes.count("merged"),
+            outcomes.count("duplicate"),
+            outcomes.count("pending"),
+        ),
+        items=[
+            shapes.BatchItem(
+                item.path,
+                item.kind,
+                item.outcome,  # pyright: ignore[reportArgumentType] - capture knows no other
+                item.message_id or None,
+                item.wamid or None,
+                item.type or None,
+            )
+            for item in row.items
         ],
-    }
+        faults=_faults(row.faults),
+    )
 
 
-def sync(found: capture_pb2.SyncLog) -> dict[str, Any]:
-    return {
-        "syncId": found.id,
-        "leadId": found.lead_id or None,
-        "syncType": found.sync_type,
-        "status": found.status,
-        "step": found.step or None,
-        "percent": found.percent,
-        "messagesImported": found.messages_imported,
-        "errorMessage": found.error_message or None,
-        "createdAt": moment(found, "created_at"),
-        "startedAt": moment(found, "started_at"),
-        "completedAt": moment(found, "completed_at"),
-        "instanceId": found.instance_id or None,
-        "detail": raw(found.detail_json),
-    }
+def lead_merge(row: capture_pb2.LeadMerge) -> shapes.Merge:
+    return shapes.Merge(
+        row.id,
+        row.lead_id,
+        row.merged_lead_id,
+        row.message_count,
+        moment(row, "merged_at"),
+        moment(row, "undone_at"),
+    )
 
 
-def instance(found: capture_pb2.Instance) -> dict[str, Any]:
-    return {
-        "id": found.id,
-        "wabaId": found.waba_id,
-        "phoneNumberId": found.phone_number_id,
-        "displayPhoneNumber": found.display_phone_number,
-        "name": found.name or None,
-        "webhookActivatedAt": moment(found, "webhook_activated_at"),
-        "lastSyncAt": moment(found, "last_sync_at"),
-        "syncStatus": found.sync_status,
-        "syncError": found.sync_error or None,
-        "connection": {
-            "state": found.connection_state,
-            "reason": found.connection_reason or None,
-            "changedAt": moment(found, "connection_changed_at"),
-        },
-        "history": sync(found.history) if found.HasField("history") else None,
-    }
+def failure(row: capture_pb2.WebhookFailure) -> shapes.Failure:
+    return shapes.Failure(
+        row.batch_id, moment(row, "received_at"), row.attempts, row.body_bytes, _faults(row.faults)
+    )
 
 
-def account_event(found: capture_pb2.AccountEvent) -> dict[str, Any]:
-    return {
-        "id": found.id,
-        "field": found.field or None,
-        "event": found.event or None,
-        "happenedAt": moment(found, "happened_at"),
-        "value": raw(found.value_json),
-        "instanceId": found.instance_id or None,
-        "accountId": found.account_id,
-        "batchId": found.batch_id,
-    }
+def ticket(row: capture_pb2.Ticket) -> shapes.Ticket:
+    return shapes.Ticket(row.id, row.lead_id, moment(row, "opened_at"), moment(row, "closed_at"))
 
 
-def batch(found: capture_pb2.Batch) -> dict[str, Any]:
-    return {
-        "batchId": found.id,
-        "receivedAt": moment(found, "received_at"),
-        "state": LEDGER_STATES[found.state],
-        "attempts": found.attempts,
-        "bodyBytes": found.body_bytes,
-        "parserVersion": found.parser_version,
-        "counts": {
-            outcome: sum(item.outcome == outcome for item in found.items)
-            for outcome in ("applied", "merged", "duplicate", "pending")
-        },
-        "items": [
-            {
-                "path": item.path,
-                "kind": item.kind,
-                "outcome": item.outcome,
-                "messageId": item.message_id or None,
-                "wamid": item.wamid or None,
-                "type": item.type or None,
-            }
-            for item in found.items
-        ],
-        "faults": [{"path": fault.path, "reason": fault.reason} for fault in found.faults],
-    }
+def audit_entry(row: history_pb2.AuditEntry) -> shapes.AuditEntry:
+    return shapes.AuditEntry(
+        row.id,
+        moment(row, "happened_at"),
+        row.subject,
+        row.action,
+        row.lead_id or None,
+        row.count,
+        row.request_id,
+    )
 
 
-def lead_merge(found: capture_pb2.LeadMerge) -> dict[str, Any]:
-    return {
-        "id": found.id,
-        "leadId": found.lead_id,
-        "mergedLeadId": found.merged_lead_id,
-        "messageCount": found.message_count,
-        "mergedAt": moment(found, "merged_at"),
-        "undoneAt": moment(found, "undone_at"),
-    }
+def _faults(rows: Sequence[capture_pb2.ItemFault]) -> list[shapes.Fault]:
+    return [shapes.Fault(fault.path, fault.reason) for fault in rows]
 
 
-def failure(found: capture_pb2.WebhookFailure) -> dict[str, Any]:
-    return {
-        "batchId": found.batch_id,
-        "receivedAt": moment(found, "received_at"),
-        "attempts": found.attempts,
-        "bodyBytes": found.body_bytes,
-        "faults": [{"path": fault.path, "reason": fault.reason} for fault in found.faults],
-    }
-
-
-def pagination(cursor: str, total: int) -> dict[str, Any]:
-    return {"cursor": cursor or None, "hasMore": bool(cursor), "total": total}
+def pagination(cursor: str, total: int) -> shapes.Pagination:
+    return shapes.Pagination(cursor or None, bool(cursor), total)

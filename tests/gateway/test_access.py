@@ -1,10 +1,12 @@
 """The same three people at every route: the owner, a colleague who only reads, a stranger."""
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
 
+from gateway.app import OPERATIONS
 from tests import wire
 from tests.gateway.conftest import API, System
 
@@ -25,7 +27,25 @@ ROUTES = [
     Route("GET", "/conversations/sync?leadId={lead}", None, 200, 200, 404, ("history:read",)),
     Route("POST", "/conversations/sync", {"leadId": "{lead}"}, 202, 403, 404, ("history:sync",)),
     Route("GET", "/conversations/sync/{sync}", None, 200, 200, 404, ("history:sync", "history:read")),
+    Route("GET", "/conversations/stream?leadId={lead}", None, 200, 200, 404, ("history:read",)),
+    Route("GET", "/messages/search?q=segredo", None, 200, 200, 200, ("history:read",)),
     Route("GET", "/leads", None, 200, 200, 200, ("history:read",)),
+    Route("GET", "/leads/{lead}/export", None, 200, 200, 404, ("history:read",)),
+    Route("GET", "/leads/{lead}/coverage", None, 200, 200, 404, ("history:read",)),
+    Route("GET", "/leads/{lead}/syncs", None, 200, 200, 404, ("history:sync", "history:read")),
+    Route("GET", "/leads/{lead}/tickets", None, 200, 200, 404, ("history:read",)),
+    Route("POST", "/tickets/{ticket}/close", None, 200, 403, 404, ("leads:write",)),
+    Route("POST", "/tickets/{ticket}/reopen", None, 200, 403, 404, ("leads:write",)),
+    Route(
+        "POST",
+        "/leads/{lead}/import?businessParticipant=Padaria&timeZone=America/Sao_Paulo&dryRun=true",
+        "21/09/2026 11:00 - Ana: oi\n21/09/2026 11:01 - Padaria: oi\n",
+        200,
+        403,
+        404,
+        ("leads:write",),
+    ),
+    Route("GET", "/audit", None, 200, 403, 200, ("audit:read",)),
     Route("GET", "/leads/{lead}", None, 200, 200, 404, ("history:read",)),
     Route("GET", "/instances", None, 200, 200, 200, ("instances:admin", "history:read")),
     Route(
@@ -44,7 +64,16 @@ ROUTES = [
     Route("GET", "/webhooks/failures", None, 200, 403, 200, ("instances:admin",)),
     Route("POST", "/webhooks/replay", {}, 200, 403, 200, ("instances:admin",)),
 ]
-EVERY_SCOPE = {"history:read", "history:sync", "instances:admin", "leads:write", "messages:send", "service"}
+EVERY_SCOPE = {
+    "history:read",
+    "history:sync",
+    "instances:admin",
+    "leads:write",
+    "leads:erase",
+    "audit:read",
+    "messages:send",
+    "service",
+}
 
 
 class Ours(NamedTuple):
@@ -53,6 +82,7 @@ class Ours(NamedTuple):
     instance: str
     batch: str
     merge: str
+    ticket: str
 
 
 @pytest.fixture
@@ -69,19 +99,54 @@ def ours(system: System, owner: str) -> Ours:
     sync = system.post("/conversations/sync", owner, {"leadId": lead["id"]}).json["syncId"]
     [merge] = system.get(f"/leads/{lead['id']}/merges", owner).json["merges"]
     batch = system.page(owner, lead["id"])["messages"][0]["batchId"]
-    return Ours(lead["id"], sync, instance, batch, merge["id"])
+    tickets = system.get(f"/leads/{lead['id']}/tickets", owner).json["tickets"]
+    ticket = next(found for found in tickets if not found["closedAt"])
+    return Ours(lead["id"], sync, instance, batch, merge["id"], ticket["id"])
 
 
 def ask(system: System, route: Route, ours: Ours, token: str | None) -> Any:
-    body = route.body and {
-        name: text.format(**ours._asdict()) if isinstance(text, str) else text
-        for name, text in route.body.items()
-    }
     headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
     address = API + route.path.format(**ours._asdict())
-    return system.client.open(
-        address, method=route.method, headers=headers, json=body if route.method == "POST" else None
-    )
+    body: dict[str, Any] = {}
+    if isinstance(route.body, str):
+        body = {"data": route.body, "content_type": "text/plain"}
+    elif route.body is not None:
+        told = {
+            name: text.format(**ours._asdict()) if isinstance(text, str) else text
+            for name, text in route.body.items()
+        }
+        body = {"json": told}
+    answer = system.client.open(address, method=route.method, headers=headers, **body)
+    if answer.mimetype == "text/event-stream":
+        # It has no end of its own.
+        answer.response.close()
+    return answer
+
+
+def test_every_operation_has_a_row_here():
+    def shape(method: str, path: str) -> tuple[str, str]:
+        return method, re.sub(r"{\w+}", "{}", path.partition("?")[0])
+
+    rows = {shape(route.method, route.path) for route in ROUTES}
+
+    assert rows == {shape(operation.method, operation.path) for operation in OPERATIONS}
+
+
+def test_every_address_is_an_operation_or_is_known_to_be_for_everybody(system: System):
+    for_everybody = {
+        "/",
+        "/static/<name>",
+        "/docs",
+        "/api/v1/openapi.json",
+        "/session",
+        "/webhooks/whatsapp",
+        "/livez",
+        "/readyz",
+    }
+
+    addresses = {rule.rule for rule in system.client.application.url_map.iter_rules()}
+
+    assert addresses - {operation.rule for operation in OPERATIONS} == for_everybody
 
 
 def test_every_route_is_for_those_it_is_for_and_no_others(
@@ -183,7 +248,16 @@ def test_a_method_that_an_address_does_not_take_is_405_with_those_it_takes(
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/webhooks//whatsapp", f"{API}//leads", f"{API}/leads/", f"{API}/leads/7"]
+    "path",
+    [
+        "/index.html",
+        "/static/../app.py",
+        "/static/inbox.html",
+        "/webhooks//whatsapp",
+        f"{API}//leads",
+        f"{API}/leads/",
+        f"{API}/leads/7",
+    ],
 )
 def test_what_is_not_an_address_is_404(system: System, owner: str, path: str):
     answer = system.client.get(path, headers={"Authorization": f"Bearer {owner}"})

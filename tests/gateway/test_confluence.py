@@ -18,7 +18,7 @@ SHORT = "551188887777"
 BSUID = "BR.1234567890"
 Item = tuple[str, str, dict[str, Any]]
 
-_OF_ARRIVAL = {"batchId", "batchReceivedAt", "isSyncInitial"}
+_OF_ARRIVAL = {"leadId", "batchId", "batchReceivedAt", "isSyncInitial"}
 _OF_LEAD = {"name", "number", "waId", "userId", "username", "messageCount", "firstMessageAt", "lastMessageAt"}
 
 

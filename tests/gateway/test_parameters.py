@@ -2,7 +2,7 @@
 
 import contextlib
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Annotated, Any
 
 import flask
 import msgspec
@@ -30,9 +30,31 @@ def faults(error: errors.InvalidArgument) -> dict[str, str]:
     return {fault.name: fault.reason for fault in error.fields}
 
 
+class Moments(msgspec.Struct):
+    at: Annotated[datetime | None, parameters.moment("A time.")]
+    end: Annotated[datetime | None, parameters.moment("A time.", is_end=True)]
+
+
+class Period(msgspec.Struct, rename="camel"):
+    from_date: Annotated[datetime | None, parameters.moment("A time.")]
+    to_date: Annotated[datetime | None, parameters.moment("A time.", is_end=True)]
+
+
+class Everything(msgspec.Struct):
+    limit: Annotated[int, parameters.limit()]
+    order: Annotated[str, parameters.choice("By time.", "asc", "desc", default="asc")]
+    lead: Annotated[str, parameters.identifier("Whose.", is_required=True)]
+    other: Annotated[str, parameters.identifier("Whose.", is_required=True)]
+    at: Annotated[datetime | None, parameters.moment("A time.")]
+    cursor: Annotated[str, parameters.cursor()]
+    q: Annotated[str, parameters.text("Words.", longest=5, is_required=True)]
+    dry: Annotated[bool, parameters.flag("Whether.")]
+
+
 def read_moment(app: flask.Flask, text: str, *, is_end: bool = False) -> datetime | None:
-    with app.test_request_context(query_string={"at": text}), parameters.query() as query:
-        return query.moment("at", is_end=is_end)
+    with app.test_request_context(query_string={"end" if is_end else "at": text}):
+        moments = parameters.query(Moments)
+    return moments.end if is_end else moments.at
 
 
 @pytest.mark.parametrize(
@@ -78,43 +100,71 @@ def test_any_other_text_is_refused_by_name(text: str):
 
 
 def test_a_period_that_ends_before_it_begins_is_refused(app: flask.Flask):
-    asked = {"from": "2026-11-23", "to": "2026-11-22T23:59:59Z"}
+    asked = {"fromDate": "2026-11-23", "toDate": "2026-11-22T23:59:59Z"}
 
-    with (
-        pytest.raises(errors.InvalidArgument) as caught,
-        app.test_request_context(query_string=asked),
-        parameters.query() as query,
-    ):
-        query.period("from", "to")
+    with app.test_request_context(query_string=asked), pytest.raises(errors.InvalidArgument) as caught:
+        parameters.query(Period)
 
-    assert set(faults(caught.value)) == {"to"}
+    assert set(faults(caught.value)) == {"toDate"}
 
 
 def test_a_period_may_be_one_day(app: flask.Flask):
-    asked = {"from": "2026-11-22", "to": "2026-11-22"}
+    asked = {"fromDate": "2026-11-22", "toDate": "2026-11-22"}
 
-    with app.test_request_context(query_string=asked), parameters.query() as query:
-        first, last = query.period("from", "to")
+    with app.test_request_context(query_string=asked):
+        period = parameters.query(Period)
 
-    assert first
-    assert last
-    assert last - first == timedelta(days=1, microseconds=-1)
+    assert period.from_date
+    assert period.to_date
+    assert period.to_date - period.from_date == timedelta(days=1, microseconds=-1)
 
 
 def test_everything_wrong_with_a_query_is_named_at_once(app: flask.Flask):
-    def read() -> None:
-        with parameters.query() as query:
-            query.integer("limit", 100, at_least=1, at_most=1000)
-            query.choice("order", "asc", among=("asc", "desc"))
-            query.identifier("lead")
-            query.moment("at")
-            query.cursor()
+    address = "/?limit=0&order=up&lead=7&limt=5&at=now&cursor=&q=%00&dry=yes&dry=no"
 
-    address = "/?limit=0&order=up&lead=7&limt=5&at=now&cursor="
     with app.test_request_context(address), pytest.raises(errors.InvalidArgument) as caught:
-        read()
+        parameters.query(Everything)
 
-    assert set(faults(caught.value)) == {"limit", "order", "lead", "limt", "at", "cursor"}
+    assert faults(caught.value) == {
+        "limit": "must be a whole number from 1 to 1000",
+        "order": "must be asc or desc",
+        "lead": "must be a UUID",
+        "other": "is required",
+        "limt": "is not a parameter of this route",
+        "at": "must be a date (2026-11-22) or an RFC 3339 time (2026-11-22T14:03:05Z)",
+        "cursor": "is not a cursor of this list",
+        "q": "must not contain U+0000",
+        "dry": "must be given once",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "is required"),
+        ("  ", "is required"),
+        ("longer", "must be at most 5 characters"),
+        ("o%ffi", "must be text"),
+    ],
+)
+def test_broken_and_missing_text_is_refused(app: flask.Flask, text: str, reason: str):
+    asked = app.test_request_context("/", environ_overrides={"QUERY_STRING": f"q={text}"})
+
+    with asked, pytest.raises(errors.InvalidArgument) as caught:
+        parameters.query(Everything)
+
+    assert faults(caught.value)["q"].startswith(reason)
+
+
+def test_what_is_not_given_is_its_default(app: flask.Flask):
+    nobody = "00000000-0000-4000-8000-000000000000"
+
+    with app.test_request_context(f"/?lead={nobody}&other={nobody}&q=oi&dry=true&limit=7"):
+        query = parameters.query(Everything)
+
+    assert query == Everything(
+        limit=7, order="asc", lead=nobody, other=nobody, at=None, cursor="", q="oi", dry=True
+    )
 
 
 def read_body(app: flask.Flask, data: bytes, *, content_type: str = "application/json") -> Body:

@@ -12,7 +12,7 @@ from protos import history_pb2 as pb
 
 def shown(**fields: Any) -> dict[str, Any]:
     found = pb.Message(id="1", direction=pb.INBOUND, sent_at=Timestamp(seconds=1), **fields)
-    return json.loads(render.answer(render.message(found)).get_data())
+    return json.loads(render.encode(render.message(found)))
 
 
 @pytest.mark.parametrize(

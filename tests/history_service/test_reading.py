@@ -305,7 +305,8 @@ def test_what_was_committed_late_is_not_missed(history: Any, archive: Archive, o
     start = changed(history, owner, "")
     with psycopg.connect(database) as slow:
         slow.execute(
-            "INSERT INTO changes (tenant_id, lead_id, message_ids, is_of_lead) VALUES (%s, %s, %s::uuid[], false)",
+            "INSERT INTO changes (tenant_id, lead_id, message_ids, is_of_lead)"
+            " VALUES (%s, %s, %s::uuid[], false)",
             (archive.tenant_id, lead, [first]),
         )
         touch(archive, lead, [second])
