@@ -9,7 +9,7 @@ import hashlib
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeAlias, cast
 
 import msgspec
@@ -44,6 +44,8 @@ _SAID_KEYS: Final = _CONVERSATION_KEYS | _ADDRESS_KEYS | {"contacts"}
 # Kinds whose bytes Meta sends after a history, also as an echo of days ago (field report of a
 # production reconnection, September 2026).
 _MEDIA: Final = frozenset({"image", "video", "audio", "document", "sticker"})
+# An echo of what was sent longer ago is such a fill, also of a number that is registered later.
+_LIVE_WITHIN: Final = timedelta(days=1)
 # What a history cannot render says nothing about a conversation: Meta's own welcome to every number
 # that is connected comes as such a thread (field report of an onboarding, 2026-09-12).
 _UNRENDERED: Final = frozenset({"errors", "unsupported"})
@@ -100,11 +102,14 @@ class Notice(msgspec.Struct, frozen=True):
     told: str
     """The value, as a document."""
     path: str
+    number_id: str = ""
+    """Of the instance, as Meta knows it."""
 
     def digest(self) -> bytes:
-        """Tell this notice from every other: field, account, time and value; it has no id of its own."""
+        """Tell this notice from every other by all it says; it has no id of its own."""
         at = self.happened_at.isoformat() if self.is_dated else ""
-        return hashlib.sha256("\n".join((self.field, self.account_id, at, self.told)).encode()).digest()[:16]
+        parts = (self.field, self.account_id, self.number_id, at, self.told)
+        return hashlib.sha256("\n".join(parts).encode()).digest()[:16]
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -227,6 +232,7 @@ def _notices(batch: Batch, field: str, value: Object, path: str) -> Iterator[Not
         batch_id=batch.id,
         told=fold.document(told),
         path=path,
+        number_id=batch.instance.phone_number_id if batch.instance else "",
     )
 
 
@@ -301,8 +307,9 @@ def _echo(value: _Told, item: Any, path: str) -> list[Event]:
     if person is None:
         raise Malformed(path, "names nobody: no to, to_user_id or contact")
     source = value.echo_source
-    activated_at = value.instance.webhook_activated_at
-    if wire.type in _MEDIA and activated_at and sent_at < activated_at <= value.batch.received_at:
+    activated_at, received_at = value.instance.webhook_activated_at, value.batch.received_at
+    is_before = activated_at is not None and sent_at < activated_at <= received_at
+    if wire.type in _MEDIA and (is_before or received_at - sent_at > _LIVE_WITHIN):
         source = fold.HISTORY_MEDIA
     said = _Said(source, fold.OUTBOUND, fold.SENT, None)
     return _message(value, person, item, wire, sent_at, said, path)
@@ -450,8 +457,8 @@ def _status(value: _Told, item: Any, path: str) -> list[Event]:
         direction=fold.OUTBOUND,
         party_rank=fold.PARTY_RANKS[fold.STATUS] if person else fold.NOBODY_RANK,
         status=rank or fold.PENDING,
-        errors=fold.document(wire.errors) if wire.errors else None,
-        billing=fold.document(details) if details else None,
+        errors=fold.joinable(wire.errors) if wire.errors else None,
+        billing=fold.joinable(details) if details else None,
         status_sent_at=at if rank == fold.SENT else None,
         status_delivered_at=at if rank == fold.DELIVERED else None,
         status_read_at=at if rank == fold.READ else None,
@@ -485,7 +492,7 @@ def _call(value: _Told, item: Any, path: str) -> list[Event]:
         direction=fold.OUTBOUND if is_ours else fold.INBOUND,
         party_rank=fold.PARTY_RANKS[fold.WEBHOOK],
         status=fold.DELIVERED if not is_ours else fold.PENDING,
-        mentions=fold.document({"calls": [item]}),
+        mentions=fold.joinable({"calls": [item]}),
     )
     return [Event(person, message, path)]
 
@@ -530,7 +537,7 @@ def _message(
         sender=said.sender,
         party_rank=fold.PARTY_RANKS[said.source],
         status=said.status,
-        errors=fold.document(wire.errors) if wire.errors else None,
+        errors=fold.joinable(wire.errors) if wire.errors else None,
         pattern=patterns.MENU if said.source & fold.LIVE and wire.text and _is_menu(wire.text) else None,
     )
     is_unrendered = said.source == fold.HISTORY and kind in _UNRENDERED
@@ -600,7 +607,7 @@ def _mention(
         sent_at=sent_at,
         direction=direction,
         party_rank=fold.PARTY_RANKS[fold.MENTION],
-        mentions=fold.document(mentions),
+        mentions=fold.joinable(mentions),
     )
     return Event(person, message, path)
 

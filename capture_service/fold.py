@@ -199,6 +199,11 @@ def document(value: object) -> str:
     return _encoder.encode(value).decode()
 
 
+def joinable(value: object) -> str:
+    """Write a document that is joined with others: its arrays are sets, so they are put in their order."""
+    return document(_union(value, value))
+
+
 def _content_order(message: Message) -> tuple[int, float, str, str, str, str]:
     # Between equals the earliest time wins (of several statuses: the first), then any fixed order.
     return (
@@ -245,5 +250,7 @@ def _union(first: Any, second: Any) -> Any:
             items = cast("list[Any]", first) + cast("list[Any]", second)
             as_set = {document(item): item for item in items}
             return [as_set[key] for key in sorted(as_set)]
+        case (None, other) | (other, None):
+            return other
         case _:
             return max(first, second, key=document)

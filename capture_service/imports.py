@@ -92,7 +92,7 @@ def prepare(
     plan = matching.plan(
         brought.chat,
         business=request.business,
-        known=[_known(row) for row in known if not row.wamid.startswith(matching.WAMID_PREFIX)],
+        known=[_known(row) for row in known],
         place=matching.Place(
             tenant_id=target.tenant_id,
             instance_id=target.instance_id,
@@ -164,10 +164,15 @@ def run(
         def work(
             conn: postgres.Transaction, chunk: list[fold.Message] = chunk, percent: int = percent
         ) -> None:
-            added = store.insert_messages(conn, chunk)
+            # The lead may have become part of another since.
+            lead_id = store.lock_survivor(conn, tenant_id=target.tenant_id, lead_id=target.lead_id)
+            if lead_id is None:
+                raise errors.NotFound("no such lead")
+            placed = [msgspec.structs.replace(message, lead_id=lead_id) for message in chunk]
+            added = store.insert_messages(conn, placed)
             if added:
                 told = [id for _, id in sorted(added)]
-                store.insert_changes(conn, [store.LeadTouch(target.tenant_id, target.lead_id, told, False)])
+                store.insert_changes(conn, [store.LeadTouch(target.tenant_id, lead_id, told, False)])
             store.add_to_sync(
                 conn, tenant_id=sync.tenant_id, id=sync.id, percent=percent, messages=len(added)
             )

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
@@ -103,6 +103,7 @@ class _Part(msgspec.Struct):
     awaits: set[str] = set()
     events_count: int = 0
     is_deferred: bool = False
+    is_unread: bool = False
 
     def state(self) -> str:
         if self.awaits:
@@ -160,7 +161,11 @@ class Ingest:
             except _Poison:
                 outcome = Outcome()
                 for webhook in reads:
-                    self._apply_item_by_item(conn, webhook, outcome, route_flag=route_flag)
+                    try:
+                        with conn.transaction():
+                            self._apply_item_by_item(conn, webhook, outcome, route_flag=route_flag)
+                    except _Poison:
+                        self._apply_nothing(conn, webhook, outcome)
             if then:
                 then(conn, outcome)
             return kept, outcome
@@ -183,16 +188,8 @@ class Ingest:
             return attempt
 
         def kept(conn: postgres.Transaction) -> Outcome:
-            # Each item can be written, all of them cannot: a bug, and no reason to lose the webhook.
             attempt = Outcome()
-            refused: dict[str, str] = {}
-            self._apply(
-                conn,
-                reads,
-                attempt,
-                trial=lambda found: refused.update({event.path: "not applied" for event in found}),
-                refused=refused,
-            )
+            self._apply_nothing(conn, reads[0], attempt)
             return attempt
 
         timeout_s = deadline - time.monotonic()
@@ -240,6 +237,17 @@ class Ingest:
 
         self._apply(conn, [webhook], outcome, route_flag=route_flag, trial=attempt, refused=refused)
 
+    def _apply_nothing(self, conn: postgres.Transaction, webhook: Read, outcome: Outcome) -> None:
+        """Keep a webhook of which each item can be written but not all: a bug, and no reason to lose it."""
+        refused: dict[str, str] = {}
+        self._apply(
+            conn,
+            [webhook],
+            outcome,
+            trial=lambda found: refused.update({event.path: "not applied" for event in found}),
+            refused=refused,
+        )
+
     def _apply(
         self,
         conn: postgres.Transaction,
@@ -256,26 +264,34 @@ class Ingest:
         found: list[_Told] = []
         new_rows: list[store.LedgerRow] = []
         for webhook in reads:
-            parts = _parts(webhook, routes)
-            if webhook.webhook.is_deferred:
-                new_rows += self._defer(conn, webhook, parts, outcome)
+            try:
+                parts = _parts(webhook, routes)
+                events_of: dict[int, list[_Told]] = (
+                    {}
+                    if webhook.webhook.is_deferred
+                    else {part.tenant_id: _events(webhook, part, routes) for part in parts}
+                )
+                bodies = _bodies(webhook, parts)
+            except Exception as error:
+                # A bug of ours: the webhook is kept whole, and what came with it is applied.
+                log.exception("webhook_not_read", extra={"batch_id": str(webhook.webhook.id)})
+                fault = Fault("", f"not read: {type(error).__name__}")
+                parts = [_Part(webhook.webhook.kept_by or store.NO_TENANT, faults=[fault], is_unread=True)]
+                bodies, events_of = [webhook.webhook.body], {}
+            if webhook.webhook.is_deferred and not parts[0].is_unread:
+                new_rows += self._defer(conn, webhook, parts, bodies, outcome)
                 continue
-            events_of: dict[int, list[_Told]] = {
-                part.tenant_id: _events(webhook, part, routes) for part in parts
-            }
             if trial and refused is not None:
                 for part in parts:
-                    trial(events_of[part.tenant_id])
-                    kept = [event for event in events_of[part.tenant_id] if event.path not in refused]
+                    told = events_of.get(part.tenant_id, [])
+                    trial(told)
                     part.faults += [
-                        Fault(event.path, refused[event.path])
-                        for event in events_of[part.tenant_id]
-                        if event.path in refused
+                        Fault(event.path, refused[event.path]) for event in told if event.path in refused
                     ]
-                    events_of[part.tenant_id] = kept
-            new_rows += _keep(conn, webhook, parts)
+                    events_of[part.tenant_id] = [event for event in told if event.path not in refused]
+            new_rows += _keep(conn, webhook, parts, bodies).new
             for part in parts:
-                found += events_of[part.tenant_id]
+                found += events_of.get(part.tenant_id, ())
             outcome.states[webhook.webhook.id] = parts[0].state()
         if new_rows:
             store.insert_ledger_rows(conn, new_rows)
@@ -293,37 +309,33 @@ class Ingest:
                 raise _Poison from error
 
     def _defer(
-        self, conn: postgres.Transaction, webhook: Read, parts: Sequence[_Part], outcome: Outcome
+        self,
+        conn: postgres.Transaction,
+        webhook: Read,
+        parts: Sequence[_Part],
+        bodies: Sequence[bytes],
+        outcome: Outcome,
     ) -> list[store.LedgerRow]:
-        """Keep a large webhook and ask for the job that applies it; give the ledger rows to insert."""
-        owned = [part for part in parts if part.tenant_id != store.NO_TENANT]
-        for part in owned:
-            part.is_deferred = not part.awaits
-        rows = _keep(conn, webhook, parts)
-        names = store.tenant_names(conn, {part.tenant_id for part in owned})
-        batch_id = str(webhook.webhook.id)
-        store.insert_outbox_rows(
-            conn,
-            [
-                store.OutboxRow(
-                    part.tenant_id,
-                    webhook.webhook.id,
-                    jobs.APPLY_WEBHOOK.name,
-                    {"tenant": names[part.tenant_id], "batch_id": batch_id},
-                )
-                for part in owned
-            ],
-        )
-        outcome.has_outbox_rows |= bool(owned)
+        """Keep a large webhook and ask for the jobs that apply it; give the ledger rows to insert."""
+        for part in parts:
+            part.is_deferred = part.tenant_id != store.NO_TENANT and not part.awaits
+        kept = _keep(conn, webhook, parts, bodies)
+        pending = [row for row in kept.every if row.state == "pending"]
+        ask_to_apply(conn, [(row.tenant_id, row.id) for row in pending])
+        outcome.has_outbox_rows |= bool(pending)
         outcome.states[webhook.webhook.id] = parts[0].state()
-        return rows
+        return kept.new
 
     def apply_pending(
-        self, row: store.BatchRow, *, on_slice: Callable[[postgres.Transaction], None]
+        self,
+        row: store.KeptWebhook | store.BatchRow,
+        *,
+        on_slice: Callable[[postgres.Transaction], None],
+        route_flag: int = 0,
     ) -> Outcome:
-        """Apply a webhook that was only kept, slice by slice; safe to run again, or twice at once.
+        """Apply a large webhook of a tenant, slice by slice; safe to run again, or twice at once.
 
-        `on_slice` runs in the transaction of every slice, and of the end.
+        `on_slice` runs in the transaction of every slice, and of the end. `route_flag` as in `replay`.
         """
         webhook = read(Webhook(row.id, row.received_at, row.opened(), row.tenant_id))
         keys = {key for change in webhook.changes for key in change.routes}
@@ -332,16 +344,24 @@ class Ingest:
         )
         part = next(part for part in _parts(webhook, routes) if part.tenant_id == row.tenant_id)
         told = _events(webhook, part, routes)
-        # How far the history has come is noted with every slice, which counts its new messages there.
+        # Every slice counts its new messages there; how far the history has come the last one says.
         chunks = [item for item in told if isinstance(item, Chunk)]
+        counting = [
+            msgspec.structs.replace(chunk, phase=None, chunk_order=None, progress=None, declined=None)
+            for chunk in chunks
+        ]
         others = [item for item in told if not isinstance(item, Chunk)]
         outcome = Outcome()
         for start in range(0, max(len(others), 1), _SLICE_ITEMS):
-            items: list[_Told] = [*others[start : start + _SLICE_ITEMS], *chunks]
+            is_last = start + _SLICE_ITEMS >= len(others)
+            items: list[_Told] = [
+                *others[start : start + _SLICE_ITEMS],
+                *(chunks if is_last else counting),
+            ]
 
             def work(conn: postgres.Transaction, items: list[_Told] = items) -> tuple[Outcome, list[Fault]]:
                 attempt = Outcome()
-                faults = self._write_what_can_be(conn, items, attempt)
+                faults = self._write_what_can_be(conn, items, attempt, route_flag)
                 on_slice(conn)
                 return attempt, faults
 
@@ -352,7 +372,7 @@ class Ingest:
             time.sleep(_PAUSE_S)
 
         def end(conn: postgres.Transaction) -> None:
-            _keep(conn, webhook, [part])
+            _keep(conn, webhook, [part], [webhook.webhook.body])
             on_slice(conn)
 
         postgres.run_transaction(self._pool, end, timeout_s=_SLICE_TIMEOUT_S)
@@ -360,12 +380,12 @@ class Ingest:
         return outcome
 
     def _write_what_can_be(
-        self, conn: postgres.Transaction, items: Sequence[_Told], outcome: Outcome
+        self, conn: postgres.Transaction, items: Sequence[_Told], outcome: Outcome, route_flag: int
     ) -> list[Fault]:
         """Write all items, or each alone when something among them is poison; give what was refused."""
         try:
             with conn.transaction():
-                self._write(conn, items, outcome, route_flag=0)
+                self._write(conn, items, outcome, route_flag=route_flag)
                 return []
         except postgres.Retry:
             raise
@@ -378,7 +398,7 @@ class Ingest:
         for item in items:
             try:
                 with conn.transaction():
-                    self._write(conn, [item], outcome, route_flag=0)
+                    self._write(conn, [item], outcome, route_flag=route_flag)
             except postgres.Retry:
                 raise
             except Exception as error:
@@ -400,7 +420,8 @@ class Ingest:
         shifts = _merge_into_existing(conn, known, route_flag) if known else _Shifts()
         now = self._clock()
         outcome.inserted += new
-        leads = store.upsert_leads(conn, _lead_changes(told, people, new, now)) if told else {}
+        arrived = {(message.tenant_id, message.id) for message in new} | shifts.went_live
+        leads = store.upsert_leads(conn, _lead_changes(told, people, new, arrived, now)) if told else {}
         if any(lead.is_merged for lead in leads.values()):
             raise postgres.Retry
         if people.new_identifiers and store.insert_identifiers(conn, people.new_identifiers) < len(
@@ -408,11 +429,17 @@ class Ingest:
         ):
             # Another batch has just met one of these people: see them as it left them.
             raise postgres.Retry
-        opened = store.upsert_conversations(
-            conn, _conversation_changes(_openers(told, people), messages, new, now)
-        )
-        # What came before its conversation, as history that could not be rendered, counts from now on.
-        shifts.changed_hands |= opened - people.new
+        changes = _conversation_changes(_openers(told, people), messages, new, now)
+        conversations = store.upsert_conversations(conn, changes)
+        # What came before its conversation, as history that could not be rendered, counts from now on, and
+        # what is in none does not count.
+        begun = {(tenant_id, lead) for (tenant_id, lead, _), is_new in conversations.items() if is_new}
+        shifts.changed_hands |= begun - people.new
+        shifts.changed_hands |= {
+            (row.tenant_id, row.lead_id)
+            for row in changes
+            if row.message_count and (row.tenant_id, row.lead_id, row.instance_id) not in conversations
+        }
         _open_tickets(conn, people, leads, now)
         outcome.has_outbox_rows |= _start_enrichment(conn, new, now)
         outcome.has_outbox_rows |= _ask_for_merges(conn, people)
@@ -567,13 +594,38 @@ def _events(webhook: Read, part: _Part, routes: Mapping[store.RouteKey, store.Ro
     return found
 
 
-def _keep(conn: postgres.Transaction, webhook: Read, parts: Sequence[_Part]) -> list[store.LedgerRow]:
-    """Make the ledger rows, one per part and tenant, all of the webhook's id; give those to insert.
+class _Kept(NamedTuple):
+    """The ledger rows of a webhook, and which of them are to be inserted."""
+
+    every: list[store.LedgerRow]
+    new: list[store.LedgerRow]
+
+
+def ask_to_apply(conn: postgres.Transaction, pending: Sequence[store.LeadKey]) -> None:
+    """Ask for the webhooks that are only kept, by (tenant, batch), to be applied, each by a job."""
+    names = store.tenant_names(conn, {tenant_id for tenant_id, _ in pending})
+    store.insert_outbox_rows(
+        conn,
+        [
+            store.OutboxRow(
+                tenant_id,
+                batch_id,
+                jobs.APPLY_WEBHOOK.name,
+                {"tenant": names[tenant_id], "batch_id": str(batch_id)},
+            )
+            for tenant_id, batch_id in pending
+        ],
+    )
+
+
+def _keep(
+    conn: postgres.Transaction, webhook: Read, parts: Sequence[_Part], bodies: Sequence[bytes]
+) -> _Kept:
+    """Make the ledger rows, one per part and tenant, all of the webhook's id.
 
     A row that is kept already is updated here, or removed when its parts take its place.
     """
     source = webhook.webhook
-    bodies = _bodies(webhook, parts)
     rows: list[store.LedgerRow] = []
     for part, body in zip(parts, bodies, strict=True):
         dictionary, compressed = ledger.compress(body)
@@ -593,12 +645,12 @@ def _keep(conn: postgres.Transaction, webhook: Read, parts: Sequence[_Part]) -> 
             )
         )
     if source.kept_by is None:
-        return rows
+        return _Kept(rows, rows)
     if len(rows) == 1 and rows[0].tenant_id == source.kept_by:
         store.update_ledger_row(conn, rows[0])
-        return []
+        return _Kept(rows, [])
     store.delete_ledger_row(conn, tenant_id=source.kept_by, id=source.id)
-    return rows
+    return _Kept(rows, rows)
 
 
 def _ledger_id(conn: postgres.Transaction, source: Webhook, tenant_id: int) -> uuid.UUID:
@@ -619,11 +671,7 @@ def _bodies(webhook: Read, parts: Sequence[_Part]) -> list[bytes]:
         for change in part.changes
     }
     # A change that could not be read stays with the first part, which lists it.
-    try:
-        shares = ledger.divide(body, lambda entry, change: owners.get((entry, change), 0))
-    except RecursionError:
-        body = payload.pruned(body)
-        shares = ledger.divide(body, lambda entry, change: owners.get((entry, change), 0))
+    shares = ledger.divide(payload.readable(body), lambda entry, change: owners.get((entry, change), 0))
     return [shares[number] for number in range(len(parts))]
 
 
@@ -848,6 +896,8 @@ class _Shifts(msgspec.Struct):
     changed_hands: set[store.LeadKey] = set()
     changed: list[fold.Message] = []
     """The merged rows."""
+    went_live: set[store.LeadKey] = set()
+    """Messages of which only others had spoken so far."""
 
 
 def _merge_into_existing(
@@ -869,6 +919,8 @@ def _merge_into_existing(
         if merged == row:
             continue
         shifts.changed.append(merged)
+        if merged.sources & fold.LIVE and not row.sources & fold.LIVE:
+            shifts.went_live.add((row.tenant_id, row.id))
         if merged.lead_id != row.lead_id:
             shifts.changed_hands |= {(row.tenant_id, lead) for lead in (row.lead_id, merged.lead_id) if lead}
         elif merged.sent_at != row.sent_at and merged.lead_id:
@@ -901,7 +953,11 @@ def _touches(
 
 
 def _lead_changes(
-    told: Sequence[Event | Sighting], people: _People, new: Sequence[fold.Message], now: datetime
+    told: Sequence[Event | Sighting],
+    people: _People,
+    new: Sequence[fold.Message],
+    arrived: Collection[store.LeadKey],
+    now: datetime,
 ) -> list[store.LeadChange]:
     changes: dict[store.LeadKey, store.LeadChange] = {}
     for item, lead_id in zip(told, people.leads, strict=True):
@@ -918,7 +974,12 @@ def _lead_changes(
         change.say("username", person.username, person.said_at)
         change.say("profile_name", person.name, person.said_at)
         change.say("saved_name", person.saved_name, person.said_at)
-        if isinstance(item, Event) and _is_live_inbound(item.message):
+        # What is told again opens nothing: its ticket may have been closed since.
+        if (
+            isinstance(item, Event)
+            and _is_live_inbound(item.message)
+            and (item.message.tenant_id, item.message.id) in arrived
+        ):
             change.open_ticket_id = change.open_ticket_id or uuid7(now)
     for message in new:
         if message.lead_id:

@@ -66,14 +66,21 @@ def divide(body: bytes, owner_of: Callable[[int, int], Owner]) -> dict[Owner, by
     """Divide a webhook into one per owner, in the order in which the owners first appear.
 
     `owner_of(entry, change)` names the owner by the two indices. Every change keeps its bytes; keys
-    beside `changes` are repeated in each part. `body` must have been decoded before.
+    beside `changes` are repeated in each part. An entry without changes, or that is none, goes whole to
+    the owner of its first one. `body` must be readable: see payload.readable.
     """
     envelope = _opened(body)
     entries = msgspec.json.decode(envelope["entry"], type=list[msgspec.Raw])
     parts: dict[Owner, list[bytes]] = {}
     for entry_index, raw_entry in enumerate(entries):
-        entry = _opened(raw_entry)
-        changes = msgspec.json.decode(entry["changes"], type=list[msgspec.Raw])
+        try:
+            entry = _opened(raw_entry)
+            changes = msgspec.json.decode(entry["changes"], type=list[msgspec.Raw])
+        except (msgspec.ValidationError, KeyError):
+            changes = entry = None
+        if not changes or entry is None:
+            parts.setdefault(owner_of(entry_index, 0), []).append(bytes(raw_entry))
+            continue
         shares: dict[Owner, list[bytes]] = {}
         for change_index, change in enumerate(changes):
             shares.setdefault(owner_of(entry_index, change_index), []).append(bytes(change))

@@ -87,9 +87,12 @@ def undo(
             raise errors.NotFound("no such merge")
         if merge.undone_at:
             return merge.merged_id
-        store.lock_leads(conn, tenant_id=tenant_id, ids=[survivor_id, merge.merged_id])
+        rows = store.lock_leads(conn, tenant_id=tenant_id, ids=[survivor_id, merge.merged_id])
+        if any(row.id == survivor_id and row.merged_into for row in rows):
+            raise errors.FailedPrecondition("the lead became part of another since: undo that merge first")
         back = merge.merged_id
         store.set_merged_into(conn, tenant_id=tenant_id, lead_id=back, survivor_id=None)
+        store.give_back_merged(conn, tenant_id=tenant_id, lead_id=back, survivor_id=survivor_id)
         store.move_messages(
             conn, tenant_id=tenant_id, from_lead=survivor_id, to_lead=back, only=merge.message_ids
         )

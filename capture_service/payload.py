@@ -4,6 +4,8 @@ The shapes and their traps are those of Meta's "Webhooks reference" for the What
 Platform. Only what the fold needs is typed here; every other key is kept as it came.
 """
 
+import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -209,11 +211,44 @@ def _decoded(body: bytes) -> Any:
         return msgspec.json.decode(_scrubbed(body) if b"\\u0000" in body else body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         # Rare enough to pay for a second reading: most bodies have nothing to mend.
-        mended = _scrubbed(body).decode("utf-8-sig", errors="replace")
+        mended = _mended(body)
         try:
             return msgspec.json.decode(mended)
         except msgspec.DecodeError as error:
-            raise Malformed("", f"not JSON: {error}") from None
+            return _with_numbers_out_of_range(mended, error)
+
+
+def _with_numbers_out_of_range(mended: bytes, error: msgspec.DecodeError) -> Any:
+    """Read what only a number beyond all floats keeps from being read: it becomes null."""
+    try:
+        return json.loads(mended, parse_float=_finite, parse_constant=_refuse_constant)
+    except ValueError:
+        raise Malformed("", f"not JSON: {error}") from None
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def readable(body: bytes) -> bytes:
+    """Give a body that `decode` has read in a form in which every part of it can be read by itself."""
+    for mend in (lambda: body, lambda: _mended(body), lambda: _mended(pruned(body))):
+        readable = mend()
+        try:
+            msgspec.json.decode(readable)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        return readable
+    return msgspec.json.encode(decode(body))
+
+
+def _mended(body: bytes) -> bytes:
+    return _scrubbed(body).decode("utf-8-sig", errors="replace").encode()
 
 
 def pruned(body: bytes) -> bytes:

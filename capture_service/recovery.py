@@ -3,14 +3,14 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
 
 from capture_service import fold, identity, imports, store
-from capture_service.ingest import Ingest, Outcome
+from capture_service.ingest import DEFERRED_BYTES, Ingest, Outcome
 from plumbing import errors, postgres
 from protos.ids import uuid7
 
@@ -18,8 +18,10 @@ log = logging.getLogger(__name__)
 
 # One transaction each: long enough to be worth its commit, short enough not to hold up live traffic.
 _CHUNK_ROWS: Final = 200
+_CHUNK_BYTES: Final = 2 * 1024 * 1024
 # A scan only reads and compares.
 _SCAN_ROWS: Final = 2_000
+_SCAN_BYTES: Final = 8 * 1024 * 1024
 _CHUNK_TIMEOUT_S: Final = 30.0
 # While a recovery is at work its outbox row is not handed over again.
 _LEASE: Final = timedelta(minutes=2)
@@ -54,19 +56,39 @@ def replay(
             after: store.LeadKey | None = after,
             chunk: list[store.KeptWebhook] = chunk,
         ) -> list[store.KeptWebhook]:
-            chunk[:] = store.list_ledger_rows(conn, rows, after=after, count_max=_CHUNK_ROWS, is_locking=True)
-            return [row for row in chunk if needles is None or _mentions(row, needles)]
+            chunk[:] = store.list_ledger_rows(
+                conn, rows, after=after, count_max=_CHUNK_ROWS, bytes_max=_CHUNK_BYTES, is_locking=True
+            )
+            chosen = [row for row in chunk if needles is None or _mentions(row, needles)]
+            return [row for row in chosen if not _is_sliced(row)]
 
         _, outcome = ingest.replay(choose, route_flag=route_flag, timeout_s=_CHUNK_TIMEOUT_S)
         if not chunk:
             return
+        outcomes = [outcome]
+        for row in chunk:
+            if _is_sliced(row) and (needles is None or _mentions(row, needles)):
+                outcomes.append(ingest.apply_pending(row, on_slice=_nothing, route_flag=route_flag))
         after = (chunk[-1].tenant_id, chunk[-1].id)
         # A webhook of another number has been looked at as well.
         progress.webhooks_done += len(chunk)
         progress.webhooks_total = max(progress.webhooks_total, progress.webhooks_done)
-        progress.messages_imported += len(outcome.inserted)
-        progress.webhooks_failed += sum(state == "failed" for state in outcome.states.values())
+        for outcome in outcomes:
+            progress.messages_imported += len(outcome.inserted)
+            progress.webhooks_failed += sum(state == "failed" for state in outcome.states.values())
         yield progress
+
+
+def _is_sliced(row: store.KeptWebhook) -> bool:
+    """Tell a large webhook: it is applied in slices, so that live webhooks of its people do not wait for it.
+
+    While it is nobody's, it is only handed to its owner, whose job applies it.
+    """
+    return row.body_bytes >= DEFERRED_BYTES and row.tenant_id != store.NO_TENANT
+
+
+def _nothing(_conn: postgres.Transaction) -> None:
+    pass
 
 
 def apply_unrouted(ingest: Ingest, pool: postgres.Pool, tenant: str) -> Progress:
@@ -168,7 +190,7 @@ def run_sync(
             detail = imports.run(pool, sync, on_chunk=at_work)
         else:
             apply_unrouted(ingest, pool, tenant)
-            _replay_lead(ingest, pool, sync, needles, before=clock())
+            _replay_lead(ingest, pool, sync, needles, before=clock(), at_work=at_work)
         _finish(pool, sync, status="completed", now=clock(), detail=detail)
     except errors.RecadoError as error:
         if error.is_retryable:
@@ -196,6 +218,7 @@ def _replay_lead(
     needles: list[bytes],
     *,
     before: datetime,
+    at_work: Callable[[postgres.Transaction], None],
 ) -> None:
     scope = store.LedgerFilter(tenant_id=sync.tenant_id, to_time=before)
     total = postgres.run_read(pool, lambda c: store.count_ledger_rows(c, scope), timeout_s=_CHUNK_TIMEOUT_S)
@@ -206,7 +229,7 @@ def _replay_lead(
         rows = postgres.run_read(
             pool,
             lambda conn, after=after: store.list_ledger_rows(
-                conn, scope, after=after, count_max=_SCAN_ROWS, is_locking=False
+                conn, scope, after=after, count_max=_SCAN_ROWS, bytes_max=_SCAN_BYTES, is_locking=False
             ),
             timeout_s=_CHUNK_TIMEOUT_S,
         )
@@ -214,28 +237,39 @@ def _replay_lead(
             return
         after = (rows[-1].tenant_id, rows[-1].id)
         done += len(rows)
-        matching = [row.id for row in rows if _mentions(row, needles)]
+        matching = [row for row in rows if _mentions(row, needles)]
         percent = min(95, 95 * done // max(total, 1))
-        for start in range(0, len(matching), _CHUNK_ROWS):
-            chosen = store.LedgerFilter(tenant_id=sync.tenant_id, ids=matching[start : start + _CHUNK_ROWS])
 
-            def note(conn: postgres.Transaction, outcome: Outcome, percent: int = percent) -> None:
-                store.add_to_sync(
-                    conn,
-                    tenant_id=sync.tenant_id,
-                    id=sync.id,
-                    percent=percent,
-                    messages=sum(message.lead_id == sync.lead_id for message in outcome.inserted),
-                )
+        def note(conn: postgres.Transaction, outcome: Outcome, percent: int = percent) -> None:
+            store.add_to_sync(
+                conn,
+                tenant_id=sync.tenant_id,
+                id=sync.id,
+                percent=percent,
+                messages=sum(message.lead_id == sync.lead_id for message in outcome.inserted),
+            )
 
+        for ids in _in_chunks([row for row in matching if not _is_sliced(row)]):
+            chosen = store.LedgerFilter(tenant_id=sync.tenant_id, ids=ids)
             ingest.replay(
                 lambda conn, chosen=chosen: store.list_ledger_rows(
-                    conn, chosen, after=None, count_max=_CHUNK_ROWS, is_locking=True
+                    conn,
+                    chosen,
+                    after=None,
+                    count_max=_CHUNK_ROWS,
+                    bytes_max=2 * _CHUNK_BYTES,
+                    is_locking=True,
                 ),
                 route_flag=fold.MANUAL_SYNC,
                 timeout_s=_CHUNK_TIMEOUT_S,
                 then=note,
             )
+        for row in matching:
+            if _is_sliced(row):
+                outcome = ingest.apply_pending(row, on_slice=at_work, route_flag=fold.MANUAL_SYNC)
+                postgres.run_transaction(
+                    pool, lambda conn, outcome=outcome: note(conn, outcome), timeout_s=_CHUNK_TIMEOUT_S
+                )
         if time.monotonic() >= lease_until:
             lease_until = time.monotonic() + 10
 
@@ -244,6 +278,20 @@ def _replay_lead(
                 store.postpone_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id, by=_LEASE)
 
             postgres.run_transaction(pool, beat, timeout_s=_CHUNK_TIMEOUT_S)
+
+
+def _in_chunks(rows: Sequence[store.KeptWebhook]) -> Iterator[list[uuid.UUID]]:
+    """Divide webhooks among transactions, each of which gets at most so many, and so many bytes."""
+    chunk: list[uuid.UUID] = []
+    held_bytes = 0
+    for row in rows:
+        if chunk and (len(chunk) == _CHUNK_ROWS or held_bytes + row.body_bytes > _CHUNK_BYTES):
+            yield chunk
+            chunk, held_bytes = [], 0
+        chunk.append(row.id)
+        held_bytes += row.body_bytes
+    if chunk:
+        yield chunk
 
 
 def _finish(
@@ -256,14 +304,16 @@ def _finish(
     detail: str | None = None,
 ) -> None:
     def work(conn: postgres.Transaction) -> None:
-        if status == "completed" and sync.lead_id:
+        # Which lead it is now: it may have become part of another meanwhile.
+        lead_id = sync.lead_id and store.lock_survivor(conn, tenant_id=sync.tenant_id, lead_id=sync.lead_id)
+        if status == "completed" and lead_id:
             store.open_missing_conversations(
                 conn,
                 tenant_id=sync.tenant_id,
-                lead_id=sync.lead_id,
+                lead_id=lead_id,
                 ids={sync.instance_id: uuid7(now)} if sync.instance_id else {},
             )
-            store.recount_lead(conn, tenant_id=sync.tenant_id, lead_id=sync.lead_id)
+            store.recount_lead(conn, tenant_id=sync.tenant_id, lead_id=lead_id)
         store.update_sync(
             conn,
             tenant_id=sync.tenant_id,
@@ -273,9 +323,9 @@ def _finish(
             error_message=error_message,
             detail=detail,
         )
-        if sync.lead_id:
+        if lead_id:
             store.note_sync_of_instances(
-                conn, tenant_id=sync.tenant_id, lead_id=sync.lead_id, status=status, error=error_message
+                conn, tenant_id=sync.tenant_id, lead_id=lead_id, status=status, error=error_message
             )
         store.delete_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id)
 
@@ -288,7 +338,9 @@ def _needles(identifiers: list[tuple[str, str]]) -> list[bytes]:
     for _, value in identifiers:
         values.add(value)
         values |= set(identity.written_forms(value))
-    return [msgspec.json.encode(value) for value in sorted(values)]
+    # Some who write JSON escape the slash.
+    values |= {value.replace("/", "\\/") for value in values}
+    return [b'"%b"' % value.encode() for value in sorted(values)]
 
 
 def _mentions(row: store.KeptWebhook, needles: list[bytes]) -> bool:

@@ -247,6 +247,8 @@ class KeptWebhook(msgspec.Struct, frozen=True, kw_only=True):
     id: uuid.UUID
     received_at: datetime
     dictionary_id: int
+    body_bytes: int
+    """Of the body as it came; `body` is compressed."""
     body: bytes
 
     def opened(self) -> bytes:
@@ -304,22 +306,38 @@ def list_ledger_rows(
     *,
     after: LeadKey | None,
     count_max: int,
+    bytes_max: int,
     is_locking: bool,
 ) -> list[KeptWebhook]:
-    """Give the next rows in the order of (tenant, id), which is that of their arrival."""
+    """Give the next rows in the order of (tenant, id), which is that of their arrival.
+
+    No more than hold `bytes_max` of bodies, but at least one, if there is any.
+    """
     tenant_id, id = after or (-1, uuid.UUID(int=0))
     lock: LiteralString = "FOR UPDATE" if is_locking else ""
     with conn.cursor(row_factory=kwargs_row(KeptWebhook), binary=True) as cursor:
         return cursor.execute(
             """
-            SELECT tenant_id, id, received_at, dictionary_id, body
+            SELECT tenant_id, id, received_at, dictionary_id, body_bytes, body
             FROM whatsapp_webhook_logs
-            WHERE (tenant_id, id) > (%(after_tenant)s, %(after_id)s) AND
+            WHERE (tenant_id, id) IN (
+              SELECT tenant_id, id FROM (
+                SELECT tenant_id, id,
+                  sum(body_bytes) OVER (ORDER BY tenant_id, id) - body_bytes AS bytes_before
+                FROM (
+                  SELECT tenant_id, id, body_bytes
+                  FROM whatsapp_webhook_logs
+                  WHERE (tenant_id, id) > (%(after_tenant)s, %(after_id)s) AND
             """
             + _matching(rows)
             + """
+                  ORDER BY tenant_id, id
+                  LIMIT %(count_max)s
+                ) AS next
+              ) AS counted
+              WHERE bytes_before < %(bytes_max)s
+            )
             ORDER BY tenant_id, id
-            LIMIT %(count_max)s
             """
             + lock,
             {
@@ -327,8 +345,23 @@ def list_ledger_rows(
                 "after_tenant": tenant_id,
                 "after_id": id,
                 "count_max": count_max,
+                "bytes_max": bytes_max,
             },
         ).fetchall()
+
+
+def list_forgotten(conn: Connection[Any], *, before: datetime, count_max: int) -> list[LeadKey]:
+    """Give (tenant, id) of webhooks that wait to be applied and of which no job knows."""
+    return conn.execute(
+        """
+        SELECT w.tenant_id, w.id
+        FROM whatsapp_webhook_logs w
+        WHERE w.state = 'pending' AND w.tenant_id <> 0 AND w.received_at < %(before)s
+          AND NOT EXISTS (SELECT FROM outbox o WHERE o.tenant_id = w.tenant_id AND o.id = w.id)
+        LIMIT %(count_max)s
+        """,
+        {"before": before, "count_max": count_max},
+    ).fetchall()
 
 
 class BatchRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -601,8 +634,10 @@ class ConversationChange(msgspec.Struct, kw_only=True):
     last_message_at: datetime | None = None
 
 
-def upsert_conversations(conn: Connection[Any], changes: Sequence[ConversationChange]) -> set[LeadKey]:
-    """Open the conversations that are new, add to the others; give the leads of the new ones."""
+def upsert_conversations(
+    conn: Connection[Any], changes: Sequence[ConversationChange]
+) -> dict[tuple[int, uuid.UUID, int], bool]:
+    """Open the conversations that are new, add to the others; say of each that there is whether it is new."""
     rows = conn.execute(
         """
         INSERT INTO conversations AS c (
@@ -622,11 +657,11 @@ def upsert_conversations(conn: Connection[Any], changes: Sequence[ConversationCh
           message_count = c.message_count + EXCLUDED.message_count,
           first_message_at = least(c.first_message_at, EXCLUDED.first_message_at),
           last_message_at = greatest(c.last_message_at, EXCLUDED.last_message_at)
-        RETURNING c.tenant_id, c.lead_id, c.xmax = 0
+        RETURNING c.tenant_id, c.lead_id, c.instance_id, c.xmax = 0
         """,
         {"rows": _json(changes)},
     )
-    return {(tenant_id, lead_id) for tenant_id, lead_id, is_new in rows if is_new}
+    return {(tenant_id, lead_id, instance_id): is_new for tenant_id, lead_id, instance_id, is_new in rows}
 
 
 def recount_lead(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> None:
@@ -1244,6 +1279,17 @@ def lock_leads(conn: Connection[Any], *, tenant_id: int, ids: Collection[uuid.UU
         ).fetchall()
 
 
+def lock_survivor(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> uuid.UUID | None:
+    """Give the lead that this one is by now, and keep it from becoming part of another; None without one."""
+    while True:
+        rows = lock_leads(conn, tenant_id=tenant_id, ids=[lead_id])
+        if not rows:
+            return None
+        if rows[0].merged_into is None:
+            return lead_id
+        lead_id = rows[0].merged_into
+
+
 def move_messages(
     conn: Connection[Any],
     *,
@@ -1257,8 +1303,11 @@ def move_messages(
     with conn.cursor(row_factory=scalar_row, binary=True) as cursor:
         return cursor.execute(
             """
-            UPDATE whatsapp_messages SET lead_id = %(to_lead)s
-            WHERE tenant_id = %(tenant_id)s AND lead_id = %(from_lead)s
+            UPDATE whatsapp_messages SET
+              lead_id = CASE WHEN lead_id = %(from_lead)s THEN %(to_lead)s ELSE lead_id END,
+              act_lead_id = CASE WHEN act_lead_id = %(from_lead)s THEN %(to_lead)s ELSE act_lead_id END
+            WHERE tenant_id = %(tenant_id)s
+              AND (lead_id = %(from_lead)s OR act_lead_id = %(from_lead)s)
             """
             + some
             + " RETURNING id",
@@ -1419,6 +1468,27 @@ def set_merged_into(
             """,
             {"tenant_id": tenant_id, "lead_id": lead_id, "survivor_id": survivor_id},
         )
+
+
+def give_back_merged(
+    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, survivor_id: uuid.UUID
+) -> None:
+    """Let the leads that were merged into this one, or into one of those, be part of it again."""
+    conn.execute(
+        """
+        WITH RECURSIVE below AS (
+          SELECT merged_id FROM lead_merges
+          WHERE tenant_id = %(tenant_id)s AND survivor_id = %(lead_id)s AND undone_at IS NULL
+          UNION
+          SELECT m.merged_id FROM lead_merges m JOIN below b ON m.survivor_id = b.merged_id
+          WHERE m.tenant_id = %(tenant_id)s AND m.undone_at IS NULL
+        )
+        UPDATE leads SET merged_into = %(lead_id)s
+        WHERE tenant_id = %(tenant_id)s AND merged_into = %(survivor_id)s
+          AND id IN (SELECT merged_id FROM below)
+        """,
+        {"tenant_id": tenant_id, "lead_id": lead_id, "survivor_id": survivor_id},
+    )
 
 
 def find_open_ticket(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> uuid.UUID | None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from capture_service import patterns, recovery, store
-from capture_service.ingest import HISTORY_IDLE, Ingest
+from capture_service.ingest import HISTORY_IDLE, Ingest, ask_to_apply
 from plumbing import errors, postgres
 from protos import changes, jobs
 from protos.ids import uuid7
@@ -77,6 +77,7 @@ class Sweeper:
                     self._has_new_number.clear()
                     next_unrouted = time.monotonic() + _UNROUTED_EVERY_S
                     self.apply_unrouted()
+                    self.ask_again(now=datetime.now(UTC))
                     self.end_idle_histories()
                     self.mark_patterns(now=datetime.now(UTC))
                     self.forget_changes(now=datetime.now(UTC))
@@ -117,6 +118,17 @@ class Sweeper:
                 self._pool, lambda conn: _mark_patterns(conn, now - _SETTLED), timeout_s=_TIMEOUT_S
             ):
                 return
+
+    def ask_again(self, *, now: datetime) -> None:
+        """Ask for the large webhooks to be applied that no job knows of."""
+
+        def work(conn: postgres.Transaction) -> None:
+            found = store.list_forgotten(conn, before=now - _LEASE, count_max=_COUNT_MAX)
+            if found:
+                log.warning("webhooks_forgotten", extra={"webhooks": len(found)})
+                ask_to_apply(conn, found)
+
+        postgres.run_transaction(self._pool, work, timeout_s=_TIMEOUT_S)
 
     def forget_changes(self, *, now: datetime) -> None:
         """Take what is too old out of the feed of changes."""

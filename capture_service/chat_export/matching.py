@@ -117,14 +117,14 @@ def plan(chat: Chat, *, business: str, known: Iterable[Known], place: Place) -> 
         result.last_at = max(result.last_at or line.at, line.at)
         direction = fold.OUTBOUND if line.author == business else fold.INBOUND
         key = Key(int(line.at.timestamp()) // 60, direction, _text_of(line))
+        ordinals[key] += 1
+        # Android writes no seconds: thousandths keep the order of the file within the minute.
+        in_minute[int(line.at.timestamp()), line.has_seconds] += 1
         match = next((keys for keys in unclaimed.get(key, ()) if id(keys) not in claimed), None)
         if match is not None:
             claimed.add(id(match))
             result.matched += 1
             continue
-        ordinals[key] += 1
-        # Android writes no seconds: thousandths keep the order of the file within the minute.
-        in_minute[int(line.at.timestamp()), line.has_seconds] += 1
         offset = min(in_minute[int(line.at.timestamp()), line.has_seconds] - 1, 999)
         at = line.at + timedelta(milliseconds=offset)
         result.messages.append(_message(line, key, ordinals[key], at, direction, place))

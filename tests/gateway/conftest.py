@@ -40,6 +40,9 @@ class System:
         run_sync: Callable[[str, str], None],
         run_jobs: Callable[[], None],
         execute: Callable[[str], Any],
+        ingest: Ingest,
+        pool: postgres.Pool,
+        sweeper: Sweeper,
     ) -> None:
         """`run_sync(tenant, sync_id)` and `run_jobs()`, which merges leads and applies what is pending, do
         the worker's part; `execute` asks the database as its owner."""
@@ -49,6 +52,9 @@ class System:
         self.run_sync = run_sync
         self.run_jobs = run_jobs
         self.execute = execute
+        self.ingest = ingest
+        self.pool = pool
+        self.sweeper = sweeper
 
     def post_webhook(self, body: bytes, *, secret: bytes = APP_SECRET) -> Any:
         signature = hmac.new(secret, body, hashlib.sha256).hexdigest()
@@ -191,6 +197,9 @@ def system(database: str, database_url_for: Callable[[str], str], auth_secret: s
             run_sync,
             run_jobs,
             lambda statement: conn.execute(statement.encode()),
+            ingest,
+            writing,
+            sweeper,
         )
     history.stop()
     capture.stop()

@@ -19,6 +19,7 @@ REFERENCE_TABLES = {"public.tenants", "public.webhook_routes", "public.recado_mi
 # Functions of a store that span tenants on purpose, each with its reason.
 SPANNING = {
     "count_ledger_rows": "an operator may replay the ledger of every tenant",
+    "list_forgotten": "the sweeper looks after every tenant",
     "delete_old_changes": "the feed forgets by age alone",
     "count_unrouted": "an operator asks how much waits for its number",
 }
