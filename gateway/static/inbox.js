@@ -1,0 +1,275 @@
+/** The inbox: who wrote, newest first, and the panel of whom is chosen. */
+
+import { Gateway, Refused, languageOf, lineOf } from "./message-history-panel.js";
+
+const PAGE = 50;
+const TEXTS = {
+  "pt-BR": {
+    intro: "O histórico completo das conversas da sua empresa.", token: "Token de acesso", signIn: "Entrar", signOut: "Sair",
+    tokenHint: "Quem opera o Recado emite tokens com “recado token issue”.", refused: "Este token não é aceito.", ended: "A sessão terminou: entre de novo.",
+    language: "Idioma", leads: "Conversas", search: "Buscar pessoas, números e mensagens", loading: "Carregando…", none: "Nenhuma conversa ainda.",
+    notFound: "Ninguém com esse nome ou número.", failed: "Não foi possível carregar.", inMessages: "Em mensagens", back: "Voltar às conversas",
+    unnamed: "Sem nome", you: "Empresa: ", yesterday: "ontem",
+  },
+  en: {
+    intro: "The complete history of your business's conversations.", token: "Access token", signIn: "Sign in", signOut: "Sign out",
+    tokenHint: "Whoever runs Recado issues tokens with “recado token issue”.", refused: "This token is not accepted.", ended: "The session has ended: sign in again.",
+    language: "Language", leads: "Conversations", search: "Search people, numbers and messages", loading: "Loading…", none: "No conversations yet.",
+    notFound: "Nobody with this name or number.", failed: "This could not be loaded.", inMessages: "In messages", back: "Back to the conversations",
+    unnamed: "No name", you: "Business: ", yesterday: "yesterday",
+  },
+};
+
+const find = id => document.getElementById(id);
+const gateway = new Gateway();
+const panel = find("panel");
+let language = languageOf(localStorage.getItem("recado-language"));
+let leads = new Map();
+let cursor = null;
+let asked = "";
+let work = new AbortController();
+
+function make(tag, className, ...children) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.append(...children.filter(child => child !== null));
+  return element;
+}
+
+// Language
+
+function speak(chosen) {
+  language = chosen;
+  localStorage.setItem("recado-language", chosen);
+  document.documentElement.lang = chosen;
+  find("language").value = chosen;
+  for (const element of document.querySelectorAll("[data-text]")) element.textContent = TEXTS[chosen][element.dataset.text];
+  for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", TEXTS[chosen][element.dataset.label]);
+  find("search").placeholder = TEXTS[chosen].search;
+  if (panel.getAttribute("lang") !== chosen) panel.setAttribute("lang", chosen);
+  show();
+}
+
+// Session
+
+async function session(method, body) {
+  return fetch("/session", {
+    method, credentials: "same-origin",
+    headers: { "X-Recado-Request": "1", ...(body ? { "Content-Type": "application/json" } : {}) },
+    body: body && JSON.stringify(body),
+  });
+}
+
+function askForToken(reason = "") {
+  work.abort();
+  find("inbox").hidden = true;
+  find("sign-in").hidden = false;
+  find("sign-in-error").textContent = reason;
+  find("token").focus();
+}
+
+async function enter() {
+  find("sign-in").hidden = true;
+  find("inbox").hidden = false;
+  work = new AbortController();
+  listen(work.signal);
+  await load("");
+  follow();
+}
+
+find("sign-in-form").addEventListener("submit", async event => {
+  event.preventDefault();
+  const answer = await session("POST", { token: find("token").value.trim() });
+  if (!answer.ok) { askForToken(TEXTS[language].refused); return; }
+  find("token").value = "";
+  enter();
+});
+
+find("sign-out").addEventListener("click", async () => {
+  await session("DELETE");
+  location.hash = "";
+  panel.removeAttribute("lead-id");
+  askForToken();
+});
+
+find("language").addEventListener("change", event => speak(event.target.value));
+
+// The list
+
+async function load(query) {
+  const { signal } = work;
+  asked = query;
+  find("lead-state").textContent = TEXTS[language].loading;
+  try {
+    const page = await gateway.get("/leads", { q: query, limit: PAGE }, signal);
+    if (query !== asked) return;
+    leads = new Map(page.leads.map(lead => [lead.id, lead]));
+    cursor = page.pagination.cursor;
+    show();
+    find("lead-state").textContent = leads.size ? "" : TEXTS[language][query ? "notFound" : "none"];
+    await showHits(query, signal);
+  } catch (error) { refuse(error); }
+}
+
+async function more() {
+  if (!cursor || more.isRunning) return;
+  more.isRunning = true;
+  try {
+    const page = await gateway.get("/leads", { q: asked, limit: PAGE, cursor }, work.signal);
+    cursor = page.pagination.cursor;
+    for (const lead of page.leads) leads.set(lead.id, lead);
+    show();
+  } catch (error) { refuse(error); }
+  more.isRunning = false;
+}
+
+async function showHits(query, signal) {
+  const hits = query ? (await gateway.get("/messages/search", { q: query, limit: 20 }, signal)).messages : [];
+  if (query !== asked) return;
+  find("found").hidden = !hits.length;
+  find("hit-list").replaceChildren(...hits.map(hit => {
+    const button = make("button", "",
+      face(hit.lead),
+      make("span", "line", make("b", "", nameOf(hit.lead)), time(hit.message.timestamp)),
+      make("span", "preview whole", ...hit.snippet.map(piece => (piece.match ? make("mark", "", piece.text) : piece.text))));
+    button.type = "button";
+    button.addEventListener("click", () => open(hit.lead.id, hit.message.id));
+    return make("li", "", button);
+  }));
+}
+
+function show() {
+  const sorted = [...leads.values()].sort((one, other) => (other.lastMessageAt || "").localeCompare(one.lastMessageAt || ""));
+  const list = find("lead-list");
+  const focused = document.activeElement?.dataset?.lead;
+  list.replaceChildren(...sorted.map(lead => {
+    const last = lead.lastMessage;
+    const words = last ? (last.direction === "OUTBOUND" ? TEXTS[language].you : "") + lineOf(last, language) : "";
+    const button = make("button", lead.isFresh ? "fresh" : "",
+      face(lead),
+      make("span", "line", make("b", "", nameOf(lead)), last ? time(last.timestamp) : null),
+      make("span", "preview", words));
+    button.type = "button";
+    button.dataset.lead = lead.id;
+    button.setAttribute("aria-current", String(lead.id === panel.getAttribute("lead-id")));
+    button.addEventListener("click", () => open(lead.id));
+    return make("li", "", button);
+  }));
+  if (focused) list.querySelector(`[data-lead="${CSS.escape(focused)}"]`)?.focus();
+}
+
+function nameOf(lead) { return lead.name || lead.number || lead.username || TEXTS[language].unnamed; }
+
+function face(lead) {
+  const letter = [...nameOf(lead).replace(/[^\p{L}\p{N}]/gu, "")][0] || "?";
+  const circle = make("span", "face", letter.toUpperCase());
+  circle.setAttribute("aria-hidden", "true");
+  return circle;
+}
+
+function time(timestamp) {
+  const at = new Date(timestamp);
+  const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(at).setHours(0, 0, 0, 0)) / 86400000);
+  const text = days === 0 ? at.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" })
+    : days === 1 ? TEXTS[language].yesterday : at.toLocaleDateString(language, { day: "2-digit", month: "2-digit", year: "2-digit" });
+  const element = make("time", "", text);
+  element.dateTime = timestamp;
+  return element;
+}
+
+function refuse(error) {
+  if (error.name === "AbortError") return;
+  if (error instanceof Refused && error.status === 401) { askForToken(TEXTS[language].ended); return; }
+  find("lead-state").textContent = `${TEXTS[language].failed} ${error.message}`;
+}
+
+let typing;
+find("search").addEventListener("input", event => {
+  clearTimeout(typing);
+  typing = setTimeout(() => load(event.target.value.trim()), 250);
+});
+find("search-form").addEventListener("submit", event => { event.preventDefault(); clearTimeout(typing); load(find("search").value.trim()); });
+find("scroller").addEventListener("scroll", event => {
+  const { scrollHeight, scrollTop, clientHeight } = event.target;
+  if (scrollHeight - scrollTop - clientHeight < 400) more();
+});
+find("lead-list").addEventListener("keydown", event => {
+  const step = { ArrowUp: "previousElementSibling", ArrowDown: "nextElementSibling" }[event.key];
+  const next = step && event.target.closest("li")?.[step]?.querySelector("button");
+  if (next) { event.preventDefault(); next.focus(); }
+});
+
+// Live
+
+function listen(signal) {
+  gateway.listen({}, {
+    signal,
+    onEvent: (name, data) => {
+      if (name === "reset") load(asked);
+      if (name === "message") hear(data.leadId, data.message);
+      if (name === "lead") refresh(data.leadId);
+    },
+  });
+}
+
+async function hear(leadId, message) {
+  if (asked) return;
+  const lead = leads.get(leadId);
+  if (!lead) { await refresh(leadId); return; }
+  const last = lead.lastMessage;
+  if (!last || message.timestamp >= last.timestamp || message.id === last.id) {
+    lead.lastMessage = message;
+    lead.lastMessageAt = [message.timestamp, lead.lastMessageAt || ""].sort().at(-1);
+    lead.isFresh = message.direction === "INBOUND" && leadId !== panel.getAttribute("lead-id");
+    schedule();
+  }
+}
+
+/** Read a lead anew: it is new here, or its name has changed. */
+async function refresh(leadId) {
+  if (asked) return;
+  try {
+    const lead = await gateway.get(`/leads/${leadId}`, {}, work.signal);
+    const page = await gateway.get("/conversations/sync", { leadId, limit: 1, order: "desc" }, work.signal);
+    if (lead.id !== leadId) leads.delete(leadId);
+    leads.set(lead.id, { ...leads.get(lead.id), ...lead, lastMessage: page.messages[0] || null });
+    schedule();
+  } catch (error) { if (error.status === 404) { leads.delete(leadId); schedule(); } else refuse(error); }
+}
+
+/** Many messages at once are drawn once. */
+function schedule() {
+  if (schedule.isWaiting) return;
+  schedule.isWaiting = true;
+  setTimeout(() => { schedule.isWaiting = false; show(); }, 150);
+}
+
+// Which conversation: the address says it, so that it can be linked to.
+
+function open(leadId, messageId = "") { location.hash = `lead=${leadId}${messageId ? `&message=${messageId}` : ""}`; }
+
+function follow() {
+  const wanted = new URLSearchParams(location.hash.slice(1));
+  const leadId = wanted.get("lead") || "";
+  find("inbox").classList.toggle("reading", Boolean(leadId));
+  if (!leadId) { panel.removeAttribute("lead-id"); show(); return; }
+  const lead = leads.get(leadId);
+  if (lead) lead.isFresh = false;
+  const messageId = wanted.get("message");
+  if (messageId) jumpWhenLoaded(leadId, messageId);
+  else if (panel.getAttribute("lead-id") !== leadId) panel.setAttribute("lead-id", leadId);
+  show();
+}
+
+function jumpWhenLoaded(leadId, messageId) {
+  if (panel.getAttribute("lead-id") === leadId) { panel.jumpTo(messageId); return; }
+  panel.addEventListener("recado-loaded", () => panel.jumpTo(messageId), { once: true });
+  panel.setAttribute("lead-id", leadId);
+}
+
+addEventListener("hashchange", follow);
+find("back").addEventListener("click", () => { location.hash = ""; find("lead-list").querySelector("button")?.focus(); });
+panel.addEventListener("recado-error", event => { if (event.detail.status === 401) askForToken(TEXTS[language].ended); });
+
+speak(language);
+session("GET").then(answer => (answer.ok ? enter() : askForToken()));
