@@ -428,6 +428,7 @@ export class MessageHistoryPanel extends HTMLElement {
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
     this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
+    this.shadowRoot.addEventListener("keydown", event => this.key(event));
     this.bubbles = new Bubbles(this);
     this.gateway = new Gateway("", async () => (this.getToken ? this.getToken() : this.token));
     this.byId = new Map();
@@ -481,15 +482,15 @@ export class MessageHistoryPanel extends HTMLElement {
       h("form", { onsubmit: event => { event.preventDefault(); this.search(); } }, this.query,
         button("search", texts.search, () => {}, { type: "submit" }), button("close", texts.close, () => this.closeSearch())), this.hitCount, this.hits);
     this.progress = h("div", { class: "progress", hidden: true, role: "status" });
-    this.items = h("ol", { role: "log", "aria-label": texts.history, "aria-live": "polite", "aria-relevant": "additions" });
+    this.items = h("ol", { "aria-label": texts.history });
+    this.log = h("div", { role: "log", "aria-label": texts.history, "aria-relevant": "additions" }, this.items);
     this.older = h("button", { type: "button", class: "more", hidden: true, onclick: () => this.loadOlder() }, texts.loadOlder);
     this.newer = h("button", { type: "button", class: "more", hidden: true, onclick: () => this.loadNewer() }, texts.loadNewer);
     this.state = h("div", { class: "state", role: "status" });
     this.list = h("div", { class: "list", part: "list", tabindex: "0", "aria-label": texts.history, role: "region", onscroll: () => this.scrolled(), onclick: event => this.clicked(event) },
-      this.older, this.items, this.newer, this.state);
+      this.older, this.log, this.newer, this.state);
     this.float = h("button", { type: "button", class: "float", hidden: true, onclick: () => this.goToNewest() });
     this.shadowRoot.replaceChildren(this.header, this.menu, this.notice, this.searching, this.progress, this.list, this.float);
-    this.shadowRoot.onkeydown = event => this.key(event);
     // What is drawn for the first time takes its true height then: who reads the newest goes on seeing it.
     this.growth?.disconnect();
     this.growth = new ResizeObserver(() => { if (this.isPinned) this.list.scrollTop = this.list.scrollHeight; });

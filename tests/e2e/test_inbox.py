@@ -1,0 +1,379 @@
+"""The inbox and the panel in a real browser, over the whole system.
+
+Screenshots are kept in .artifacts/inbox, to be looked at.
+"""
+
+import os
+import re
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests import wire
+from tests.e2e.stack import Stack
+from tests.e2e.test_routes import post
+from tests.stack.marks import Marked
+
+ARTIFACTS = Path(__file__).parents[2] / ".artifacts" / "inbox"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# As root, without a screen, and asking nobody outside.
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+DAY = 86_400
+COUNT = 130
+HOSTILE = "<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>"
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    # CI installs one; nobody else must.
+    pytest.mark.skipif(CHROMIUM is None and not os.environ.get("CI"), reason="no Chromium on this machine"),
+]
+
+
+class Shop:
+    """A system with a few conversations, and the address and token to see them."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.address = f"http://127.0.0.1:{stack.port}/"
+        scopes = "history:read history:sync leads:write"
+        issued = stack.run("token", "issue", "--tenant", "padaria", "--user", "ana", "--scope", scopes)
+        self.token = issued.stdout.strip()
+
+    def write(self, wamid: str, body: str, *, at: int = wire.NOON + 40 * DAY, **how: Any) -> None:
+        post(self.stack, wire.messages(wire.text(wamid, body, at=at), **how))
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    marked = Marked()
+    stack = Stack(tmp_path_factory.mktemp("inbox") / "data", marked, "--no-sandbox")
+    process = stack.start_and_wait()
+    try:
+        added = stack.run(
+            *("instance", "add", "--tenant", "padaria", "--waba-id", wire.WABA_ID),
+            *("--phone-number-id", wire.NUMBER_ID, "--display-phone-number", wire.BUSINESS),
+        )
+        assert added.returncode == 0, added.stderr
+        found = Shop(stack)
+        for start in range(0, COUNT, 10):
+            post(
+                stack,
+                wire.messages(
+                    *(
+                        wire.text(f"w{n:03}", f"pedido número {n}", at=wire.NOON + n * DAY // 4)
+                        for n in range(start, start + 10)
+                    )
+                ),
+            )
+        hostile = wire.contact("5511900001111", HOSTILE)
+        post(
+            stack,
+            wire.messages(wire.text("h1", HOSTILE, sender="5511900001111"), contacts=[hostile]),
+        )
+        yield found
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+        marked.kill_all()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, shop: Shop) -> Iterator[Callable[..., Page]]:
+    """Open the inbox and sign in; a page that logs an error or breaks its own policy fails the test."""
+    contexts: list[BrowserContext] = []
+    wrong: list[str] = []
+
+    def make(*, signed_in: bool = True, **how: Any) -> Page:
+        options = {
+            "viewport": {"width": 1280, "height": 800},
+            "locale": "pt-BR",
+            "timezone_id": "America/Sao_Paulo",
+        }
+        context = browser.new_context(**{**options, **how})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on(
+            "console",
+            lambda told: wrong.append(told.text) if told.type == "error" and "401" not in told.text else None,
+        )
+        page.goto(shop.address)
+        if signed_in:
+            page.fill("#token", shop.token)
+            page.keyboard.press("Enter")
+            expect(page.locator("#lead-list button").first).to_be_visible()
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def keep(page: Page, name: str) -> None:
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"{name}.png")
+
+
+def choose(page: Page, name: str) -> None:
+    page.locator("#lead-list button", has_text=name).click()
+    expect(page.locator("li.message").first).to_be_visible()
+
+
+def shown(page: Page) -> list[str]:
+    return page.locator("li.message .text").all_text_contents()
+
+
+def test_only_a_good_token_signs_in_and_signing_out_forgets_it(visit: Callable[..., Page], shop: Shop):
+    page = visit(signed_in=False)
+    page.fill("#token", "not.a.token")
+    page.keyboard.press("Enter")
+    expect(page.locator("#sign-in-error")).to_have_text("Este token não é aceito.")
+    keep(page, "sign-in")
+
+    page.fill("#token", shop.token)
+    page.keyboard.press("Enter")
+    expect(page.locator("#lead-list button").first).to_be_visible()
+    assert shop.token not in page.evaluate("document.cookie + JSON.stringify(localStorage)")
+
+    page.click("#sign-out")
+    expect(page.locator("#token")).to_be_visible()
+    page.reload()
+    expect(page.locator("#token")).to_be_visible()
+
+
+def test_a_person_finds_a_lead_and_reads_back_to_the_beginning(visit: Callable[..., Page]):
+    page = visit()
+    page.fill("#search", "ana souza")
+    expect(page.locator("#lead-list button")).to_have_count(1)
+    choose(page, "Ana Souza")
+
+    expect(page.locator("li.message").last).to_contain_text(f"pedido número {COUNT - 1}")
+    expect(page.locator("message-history-panel .who .facts")).to_contain_text(f"{COUNT} mensagens")
+    # The newest is in sight, once everything has taken its height.
+    expect(page.locator("li.message").last).to_be_in_viewport()
+    keep(page, "conversation")
+    assert len(shown(page)) == 50
+
+    page.get_by_role("button", name="Carregar mais").click()
+    expect(page.locator("li.message")).to_have_count(100)
+    page.locator(".list").evaluate("list => { list.scrollTop = 200; }")
+    expect(page.locator("li.message")).to_have_count(COUNT)
+    expect(page.get_by_role("button", name="Carregar mais")).to_be_hidden()
+    assert shown(page) == [f"pedido número {n}" for n in range(COUNT)]
+    assert page.locator("li.day").count() == len(
+        {(wire.NOON - 3 * 3600 + n * DAY // 4) // DAY for n in range(COUNT)}
+    )
+
+
+def test_loading_older_messages_keeps_what_is_read_in_its_place(visit: Callable[..., Page]):
+    page = visit()
+    choose(page, "Ana Souza")
+    page.wait_for_timeout(300)
+    page.locator(".list").evaluate("list => { list.scrollTop = 260; }")
+    top = "element => Math.round(element.getBoundingClientRect().top)"
+    text = page.locator(".text", has_text=re.compile(f"^pedido número {COUNT - 45}$"))
+    watched = page.locator("li.message", has=text)
+    before = watched.evaluate(top)
+
+    expect(page.locator("li.message")).to_have_count(100)
+    page.wait_for_timeout(300)
+
+    assert abs(watched.evaluate(top) - before) <= 90
+
+
+def test_a_search_hit_and_a_date_are_jumped_to(visit: Callable[..., Page]):
+    page = visit()
+    page.fill("#search", "NUMERO 7")
+    hit = page.locator("#hit-list button").first
+    expect(hit.locator("mark").first).to_have_text("número")
+    keep(page, "search")
+    hit.click()
+    found = page.locator("li.message.found")
+    expect(found).to_contain_text("pedido número 7")
+    expect(found).to_be_in_viewport()
+
+    page.get_by_role("button", name="Buscar na conversa").click()
+    page.keyboard.type('"número 120"')
+    page.keyboard.press("Enter")
+    page.locator(".searching li button").first.click()
+    expect(page.locator("li.message.found")).to_contain_text("pedido número 120")
+    keep(page, "search-in-conversation")
+    page.keyboard.press("Escape")
+
+    page.get_by_role("button", name="Mais ações").click()
+    page.locator("input[type=date]").fill("2026-09-25")
+    expect(page.locator("li.message.found")).to_be_in_viewport()
+    page.get_by_role("button", name="Ir para a mais recente").click()
+    expect(page.locator("li.message").last).to_contain_text(f"pedido número {COUNT - 1}")
+
+
+def test_a_live_message_appears_in_the_list_and_in_the_conversation(visit: Callable[..., Page], shop: Shop):
+    page = visit()
+    choose(page, "Ana Souza")
+    expect(page.locator("message-history-panel .who .facts")).to_contain_text("ao vivo")
+
+    shop.write("live-1", "acabou de chegar")
+    expect(page.locator("li.message").last).to_contain_text("acabou de chegar")
+    expect(page.locator("#lead-list button").first).to_contain_text("acabou de chegar")
+    expect(page.locator("li.message").last).to_be_in_viewport()
+
+    page.locator(".list").evaluate("list => { list.scrollTop = list.scrollHeight / 2; }")
+    page.wait_for_timeout(300)
+    shop.write("live-2", "e mais uma", at=wire.NOON + 40 * DAY + 5)
+    expect(page.locator(".float")).to_have_text("1 nova mensagem")
+    keep(page, "new-message")
+    page.locator(".float").click()
+    expect(page.locator("li.message").last).to_be_in_viewport()
+
+
+def test_a_recovery_is_started_and_watched(visit: Callable[..., Page]):
+    page = visit()
+    choose(page, "Ana Souza")
+
+    page.get_by_role("button", name="Sincronizar").click()
+
+    expect(page.locator(".progress")).to_contain_text("Sincronizado", timeout=60_000)
+    keep(page, "recovered")
+
+
+def test_a_history_is_exported(visit: Callable[..., Page]):
+    page = visit()
+    choose(page, "Ana Souza")
+    page.get_by_role("button", name="Mais ações").click()
+    keep(page, "menu")
+
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Planilha (CSV)").click()
+
+    assert downloading.value.suggested_filename == "Ana-Souza.csv"
+    text = Path(downloading.value.path()).read_text("utf-8-sig")
+    assert "pedido número 0" in text
+
+
+def test_the_language_can_be_changed_and_is_remembered(visit: Callable[..., Page]):
+    page = visit()
+    choose(page, "Ana Souza")
+
+    page.locator("#language").select_option("en")
+
+    expect(page.locator("message-history-panel .who .facts")).to_contain_text("messages")
+    assert page.evaluate("document.documentElement.lang") == "en"
+    page.reload()
+    expect(page.locator("#sign-out")).to_have_text("Sign out")
+    expect(page.locator("message-history-panel .who .facts")).to_contain_text("messages")
+
+
+def test_it_is_used_on_a_phone(visit: Callable[..., Page]):
+    page = visit(viewport={"width": 390, "height": 844}, color_scheme="dark", has_touch=True, is_mobile=True)
+    expect(page.locator("#conversation")).to_be_hidden()
+    keep(page, "phone-list")
+    choose(page, "Ana Souza")
+    expect(page.locator("#leads")).to_be_hidden()
+    page.wait_for_timeout(300)
+    keep(page, "phone-conversation")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+    page.click("#back")
+    expect(page.locator("#leads")).to_be_visible()
+
+
+def test_it_is_used_with_the_keyboard_alone(visit: Callable[..., Page], shop: Shop):
+    page = visit(signed_in=False)
+    expect(page.locator("#token")).to_be_focused()
+    page.keyboard.type(shop.token)
+    page.keyboard.press("Enter")
+    expect(page.locator("#lead-list button").first).to_be_visible()
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.dataset.lead || ''"):
+            break
+    while "Ana Souza" not in page.evaluate("document.activeElement.innerText"):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.locator("li.message").first).to_be_visible()
+
+    focused = "document.querySelector('message-history-panel').shadowRoot.activeElement"
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"{focused}?.classList.contains('list') ?? false"):
+            break
+    page.keyboard.press("End")
+    assert page.evaluate(f"{focused}.matches('li.message:last-child')")
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate(f"{focused}.matches('li.message:nth-last-child(-n+3)')")
+    page.keyboard.press("/")
+    page.keyboard.type('"número 3"')
+    page.keyboard.press("Enter")
+    expect(page.locator(".searching li button").first).to_be_visible()
+    for _ in range(4):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"{focused}?.matches('.searching li button') ?? false"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator("li.message.found")).to_contain_text("pedido número 3")
+    page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_serious_stands_in_the_way_of_those_who_see_or_hear_otherwise(
+    visit: Callable[..., Page], shop: Shop, scheme: str
+):
+    page = visit(signed_in=False, color_scheme=scheme)
+    serious = {"critical", "serious"}
+
+    def check(place: str) -> None:
+        found = Axe().run(page).response["violations"]
+        told = [
+            (violation["id"], [node["target"] for node in violation["nodes"]][:3])
+            for violation in found
+            if violation["impact"] in serious
+        ]
+        assert told == [], place
+
+    check("sign-in")
+    page.fill("#token", shop.token)
+    page.keyboard.press("Enter")
+    choose(page, "Ana Souza")
+    page.wait_for_timeout(300)
+    check("conversation")
+    page.get_by_role("button", name="Buscar na conversa").click()
+    page.keyboard.type("pedido")
+    page.keyboard.press("Enter")
+    expect(page.locator(".searching li button").first).to_be_visible()
+    page.get_by_role("button", name="Mais ações").click()
+    check("search and menu")
+
+
+def test_what_people_write_is_only_text(visit: Callable[..., Page]):
+    page = visit()
+    page.locator("#lead-list button", has_text="<img").click()
+    expect(page.locator("li.message .text")).to_have_text(HOSTILE)
+    page.wait_for_timeout(300)
+
+    assert page.title() == "Recado"
+    assert page.locator("message-history-panel img").count() == 0
+
+
+def test_the_page_allows_nothing_but_its_own(visit: Callable[..., Page], shop: Shop):
+    page = visit()
+    answer = page.request.get(shop.address)
+
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
