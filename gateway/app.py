@@ -3,12 +3,14 @@
 from typing import TYPE_CHECKING, Final
 
 import flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway import (
     conversations,
     exports,
     instances,
     leads,
+    limits,
     live,
     operations,
     pages,
@@ -23,6 +25,7 @@ from gateway.backends import Backends
 from gateway.operations import File, Operation
 from gateway.settings import Settings
 from plumbing import errors
+from plumbing.limits import Limiter
 from plumbing.rpc import health
 
 if TYPE_CHECKING:
@@ -302,6 +305,12 @@ def create(settings: Settings, backends: Backends) -> flask.Flask:
     app.extensions["live"] = live.Hub(backends)
     problems.install(app)
     app.after_request(_harden)
+    limits.install(
+        app,
+        limits.Limits(
+            Limiter(settings.redis_url), settings.limit_user, settings.limit_ip, settings.is_limit_ip_for_all
+        ),
+    )
     operations.install(app, OPERATIONS)
     meta = webhook.Webhooks(
         app_secrets=settings.app_secrets,
@@ -336,7 +345,12 @@ def create(settings: Settings, backends: Backends) -> flask.Flask:
         ("GET", "/readyz", "readyz", ready),
     ):
         app.add_url_rule(path, name, view, methods=[method], provide_automatic_options=False)
-    taken = _ahead(app.wsgi_app, method="POST", path=_WEBHOOKS, taker=meta.receive)
+    inner = app.wsgi_app
+    if settings.trusted_proxies:
+        # What they say of who asks is believed, and of nobody else.
+        count = settings.trusted_proxies
+        inner = ProxyFix(inner, x_for=count, x_proto=count)
+    taken = _ahead(inner, method="POST", path=_WEBHOOKS, taker=meta.receive)
     app.wsgi_app = taken  # pyright: ignore[reportAttributeAccessIssue] - the way that Flask documents
     return app
 

@@ -13,7 +13,8 @@ from urllib.parse import urlencode
 import flask
 import msgspec
 
-from gateway import auth, backends, parameters, render, request_id
+from gateway import auth, backends, limits, parameters, render, request_id
+from plumbing import errors
 from plumbing.rpc import client
 from plumbing.tokens import Caller
 
@@ -106,7 +107,14 @@ def _serve(operation: Operation) -> Callable[..., flask.Response]:
 
     def view(**path: str) -> flask.Response:
         services = backends.of(flask.current_app)
-        token, caller = auth.caller_of(services.verifier, *operation.scopes)
+        try:
+            token, caller = auth.caller_of(services.verifier, *operation.scopes)
+        except errors.Unauthenticated:
+            limits.count_address(has_valid_token=False)
+            raise
+        limits.count_address(has_valid_token=True)
+        if operation.is_limited:
+            limits.count_user(caller)
         arguments: dict[str, Any] = {
             name: parameters.path_identifier(name.removesuffix("_id"), text) for name, text in path.items()
         }

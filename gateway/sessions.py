@@ -8,7 +8,8 @@ import flask
 import jwt
 import msgspec
 
-from gateway import auth, backends, parameters, render, shapes
+from gateway import auth, backends, limits, parameters, render, shapes
+from plumbing import errors
 
 _PATH: Final = "/"
 
@@ -21,7 +22,11 @@ class SignIn(msgspec.Struct, forbid_unknown_fields=True):
 
 def sign_in() -> flask.Response:
     body = parameters.json_body(SignIn)
-    backends.of(flask.current_app).verifier.verify(body.token)
+    try:
+        backends.of(flask.current_app).verifier.verify(body.token)
+    except errors.Unauthenticated:
+        limits.count_address(has_valid_token=False)
+        raise
     response = flask.Response(status=204)
     response.set_cookie(
         auth.COOKIE,

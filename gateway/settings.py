@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from plumbing import settings, tokens
+from plumbing.limits import Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,12 @@ class Settings:
     auth_secret: str
     capture_address: str
     history_address: str
+    redis_url: str
+    """"" counts requests in each process alone."""
+    limit_user: Rate
+    limit_ip: Rate
+    is_limit_ip_for_all: bool
+    trusted_proxies: int
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -34,6 +41,11 @@ def load(environ: Mapping[str, str]) -> Settings:
             auth_secret=env.secret("RECADO_AUTH_SECRET", check=tokens.check_secret),
             capture_address=env.address("RECADO_CAPTURE_ADDRESS"),
             history_address=env.address("RECADO_HISTORY_ADDRESS"),
+            redis_url=env.secret("RECADO_REDIS_URL", default=""),
+            limit_user=env.parsed("RECADO_LIMIT_USER", "100/minute", Rate.parse),
+            limit_ip=env.parsed("RECADO_LIMIT_IP", "1000/hour", Rate.parse),
+            is_limit_ip_for_all=env.flag("RECADO_LIMIT_IP_FOR_ALL", False),
+            trusted_proxies=env.integer("RECADO_TRUSTED_PROXIES", 0, at_least=0, at_most=10),
         )
         if app_secrets and not found.app_secrets:
             env.faults.append("RECADO_META_APP_SECRET holds no secret")

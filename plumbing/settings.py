@@ -8,11 +8,13 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 _WHOLE: Final = re.compile(r"-?[0-9]{1,18}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _PORT_MAX: Final = 65535
+
+T = TypeVar("T")
 
 
 class SettingsError(Exception):
@@ -108,6 +110,14 @@ class Environment:
         if text not in {"true", "false", "1", "0", "yes", "no"}:
             self.faults.append(f"{name} must be true or false")
         return text in {"true", "1", "yes"}
+
+    def parsed(self, name: str, default: str, parse: Callable[[str], T]) -> T:
+        """Read a value of its own kind; `parse` raises ValueError, whose text becomes the fault."""
+        try:
+            return parse(self._environ.get(name, "") or default)
+        except ValueError as fault:
+            self.faults.append(f"{name}: {fault}")
+            return parse(default)
 
     def address(self, name: str, default: str | None = None) -> str:
         """Read "host:port"; an IPv6 address stands in brackets."""

@@ -1,19 +1,26 @@
-"""Access tokens: who calls, for which tenant, and what they may do. JWT, HS256."""
+"""Access tokens: who calls, for which tenant, and what they may do.
 
+JWT: our own, signed with a shared secret, and those of an identity provider, signed with its keys.
+"""
+
+import hashlib
+import math
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import jwt
 import msgspec
 
-from plumbing import errors
+from plumbing import errors, jwks
 
 _ALGORITHM: Final = "HS256"
 _SECRET_BYTES_MIN: Final = 32
 _TOKEN_CHARS_MAX: Final = 8192
 _CACHE_MAX: Final = 2_000
+_SERVICE_SCOPE: Final = "service"
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -34,8 +41,10 @@ class Caller(msgspec.Struct, frozen=True):
 class _Claims(msgspec.Struct):
     sub: str
     tenant: str
-    scope: str
-    exp: int
+    scope: str | list[str]
+    exp: float
+    nbf: float | None = None
+    iat: float | None = None
     instances: list[str] | None = None
 
 
@@ -69,58 +78,136 @@ def issue(
     return jwt.encode(claims, check_secret(secret), algorithm=_ALGORITHM)
 
 
-class Verifier:
-    """Verifies tokens; remembers those it has verified until they expire."""
+class _Known(msgspec.Struct, frozen=True):
+    """A token that has verified, and with what it may verify again."""
 
-    def __init__(self, secret: str, *, clock: Callable[[], float] = time.time) -> None:
+    caller: Caller
+    expires_at_s: float
+    key: jwks.Key | None
+    """Of the identity provider; None is our own secret."""
+
+
+class Verifier:
+    """Verifies tokens; remembers those it has verified until they expire or their key is withdrawn.
+
+    Tokens signed HS256 are this installation's own. Those signed RS256, ES256 or EdDSA are an identity
+    provider's, when the address of its JWK Set is given (jwks.check_url). Which key is used depends on
+    the algorithm before anything else: never is a public key taken for a shared secret (RFC 8725, 2.1).
+    A provider speaks for the users of tenants: the scope of our own services is not its to give.
+    """
+
+    def __init__(
+        self,
+        secret: str,
+        *,
+        jwks_url: str = "",
+        clock_skew_s: float = 30,
+        clock: Callable[[], float] = time.time,
+        steady_clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock_skew_s` is how far the provider's clock may be from ours; our own tokens get none."""
         self._secret = check_secret(secret)
+        self._keys = jwks.Keys(jwks_url, clock=steady_clock) if jwks_url else None
+        self._clock_skew_s = clock_skew_s
         self._clock = clock
-        self._known: dict[str, tuple[Caller, int]] = {}
+        # By digest: tokens are long, and nobody should find one in a dump of memory.
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._lock = threading.Lock()
 
     def verify(self, token: str) -> Caller:
-        """Raises Unauthenticated, with one message for every fault."""
-        with self._lock:
-            known = self._known.get(token)
-        if known:
-            return self._in_time(*known)
-        if len(token) > _TOKEN_CHARS_MAX:
-            raise errors.Unauthenticated("the token does not verify")
-        try:
-            decoded = jwt.decode(
-                token,
-                self._secret,
-                algorithms=[_ALGORITHM],
-                # exp is looked at below, by our clock; iat is not: a clock a second behind the issuer's is no
-                # reason to refuse.
-                options={
-                    "require": ["sub", "tenant", "scope", "exp"],
-                    "verify_aud": False,
-                    "verify_exp": False,
-                    "verify_iat": False,
-                },
-            )
-            claims = msgspec.convert(decoded, _Claims)
-        # The header is parsed before the signature is looked at: strangers may send any nonsense.
-        except (jwt.PyJWTError, ValueError, RecursionError):
-            raise errors.Unauthenticated("the token does not verify") from None
-        caller = Caller(
-            claims.sub,
-            claims.tenant,
-            frozenset(claims.scope.split()),
-            None if claims.instances is None else frozenset(claims.instances),
-        )
-        self._in_time(caller, claims.exp)
-        with self._lock:
-            if len(self._known) >= _CACHE_MAX:
-                self._known.clear()
-            self._known[token] = (caller, claims.exp)
-        return caller
+        """Raises Unauthenticated, with one message for every fault.
 
-    def _in_time(self, caller: Caller, expires_at_s: int) -> Caller:
-        if expires_at_s <= self._clock():
-            raise errors.Unauthenticated("the token does not verify")
-        return caller
+        Raises Unavailable when only the identity provider could tell and it cannot be asked.
+        """
+        if len(token) > _TOKEN_CHARS_MAX:
+            raise _refusal()
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        with self._lock:
+            known = self._known.get(digest)
+            if known:
+                self._known.move_to_end(digest)
+        if not (known and self._is_still_good(known)):
+            known = self._examine(token)
+            with self._lock:
+                self._known[digest] = known
+                if len(self._known) > _CACHE_MAX:
+                    self._known.popitem(last=False)
+        return known.caller
+
+    def _is_still_good(self, known: _Known) -> bool:
+        """Tell whether the key is still the provider's. Raises Unauthenticated once the token has expired."""
+        if known.expires_at_s <= self._clock():
+            raise _refusal()
+        if known.key is None or self._keys is None:
+            return True
+        return self._keys.find(known.key.algorithm, known.key.identifier) == known.key
+
+    def _examine(self, token: str) -> _Known:
+        # The header is parsed before the signature is looked at: strangers may send any nonsense.
+        try:
+            header = jwt.get_unverified_header(token)
+            key = self._key_for(header.get("alg"), header.get("kid"))
+            claims = self._claims(token, key)
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            raise _refusal() from None
+        scopes = frozenset(claims.scope.split() if isinstance(claims.scope, str) else claims.scope)
+        if key:
+            if not claims.tenant:
+                raise _refusal()
+            scopes -= {_SERVICE_SCOPE}
+        instances = None if claims.instances is None else frozenset(claims.instances)
+        caller = Caller(claims.sub, claims.tenant, scopes, instances)
+        return _Known(caller, self._expiry(claims, is_own=key is None), key)
+
+    def _expiry(self, claims: _Claims, *, is_own: bool) -> float:
+        """Give the time from which the token is refused. Raises Unauthenticated when it is so now."""
+        now = self._clock()
+        skew_s = 0.0 if is_own else self._clock_skew_s
+        # A time that is no number (NaN, which Python reads in JSON) is neither before nor after now.
+        is_good = now < claims.exp + skew_s < math.inf
+        if claims.nbf is not None:
+            is_good = is_good and claims.nbf <= now + skew_s
+        # iat of our own is not looked at: a service whose clock is ahead is no reason to refuse.
+        if claims.iat is not None and not is_own:
+            is_good = is_good and claims.iat <= now + skew_s
+        if not is_good:
+            raise _refusal()
+        return claims.exp + skew_s
+
+    def _key_for(self, algorithm: object, identifier: object) -> jwks.Key | None:
+        """Give the provider's key to verify with; None is our own secret. Raises Unauthenticated."""
+        if algorithm == _ALGORITHM:
+            return None
+        if (
+            self._keys is not None
+            and isinstance(algorithm, str)
+            and algorithm in jwks.ALGORITHMS
+            and isinstance(identifier, str | None)
+        ):
+            key = self._keys.find(algorithm, identifier)
+            if key is not None:
+                return key
+        raise _refusal()
+
+    def _claims(self, token: str, key: jwks.Key | None) -> _Claims:
+        decoded = jwt.decode(
+            token,
+            key.public if key else self._secret,
+            algorithms=[key.algorithm if key else _ALGORITHM],
+            # The times are looked at by our clock.
+            options={
+                "require": ["sub", "tenant", "scope", "exp"],
+                "verify_aud": False,
+                "verify_exp": False,
+                "verify_nbf": False,
+                "verify_iat": False,
+            },
+        )
+        return msgspec.convert(decoded, _Claims)
+
+
+def _refusal() -> errors.Unauthenticated:
+    return errors.Unauthenticated("the token does not verify")
 
 
 class OwnToken:
@@ -138,7 +225,7 @@ class OwnToken:
     def __call__(self) -> str:
         if self._clock() >= self._renew_at:
             self._token = issue(
-                self._secret, subject=self._subject, tenant="", scopes=["service"], ttl_s=self._TTL_S
+                self._secret, subject=self._subject, tenant="", scopes=[_SERVICE_SCOPE], ttl_s=self._TTL_S
             )
             self._renew_at = self._clock() + self._TTL_S / 2
         return self._token

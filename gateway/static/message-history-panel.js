@@ -198,13 +198,23 @@ export class Gateway {
   async fetch(path, { query = {}, headers = {}, ...how } = {}) {
     const asked = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined));
     const token = await this.giveToken();
-    const answer = await fetch(`${this.base}${PREFIX}${path}${asked.size ? `?${asked}` : ""}`, {
+    for (;;) {
+      const answer = await this.ask(path, asked, token, headers, how);
+      if (answer.ok) return answer;
+      // Who reads faster than the limit allows waits, and goes on.
+      const pause = Number(answer.headers.get("Retry-After"));
+      if (answer.status !== 429 || !(pause > 0 && pause <= 60)) throw new Refused(answer.status, await answer.json().catch(() => ({})));
+      await new Promise(done => setTimeout(done, pause * 1000));
+      how.signal?.throwIfAborted();
+    }
+  }
+
+  ask(path, asked, token, headers, how) {
+    return fetch(`${this.base}${PREFIX}${path}${asked.size ? `?${asked}` : ""}`, {
       credentials: token ? "omit" : "same-origin",
       ...how,
       headers: { "X-Recado-Request": "1", ...(token ? { Authorization: `Bearer ${token}` } : {}), ...headers },
     });
-    if (!answer.ok) throw new Refused(answer.status, await answer.json().catch(() => ({})));
-    return answer;
   }
 
   async get(path, query, signal) { return (await this.fetch(path, { query, signal })).json(); }

@@ -33,6 +33,7 @@ _SECRETS: Final[dict[str, tuple[str, ...]]] = {
     "worker": ("RECADO_AUTH_SECRET", "RECADO_REDIS_URL"),
     "gateway": (
         "RECADO_AUTH_SECRET",
+        "RECADO_REDIS_URL",
         "RECADO_META_APP_SECRET",
         "RECADO_META_VERIFY_TOKEN",
     ),

@@ -17,18 +17,19 @@ from tests.stack.marks import Marked, wait_until
 class Stack:
     """One `recado up`, with everything it prints."""
 
-    def __init__(self, data: Path, marked: Marked, *options: str) -> None:
+    def __init__(self, data: Path, marked: Marked, *options: str, **settings: str) -> None:
         self.data = data
         self.port = free_port()
         self._marked = marked
         self._options = options
+        self._settings = settings
         self.output = data.with_name(data.name + ".out")
 
     def start(self) -> subprocess.Popen[bytes]:
         with self.output.open("wb") as output:
             return subprocess.Popen(
                 command("up", "--data", str(self.data), "--port", str(self.port), *self._options),
-                env=environment(self._marked),
+                env=environment(self._marked) | self._settings,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -23,7 +23,15 @@ from tests.stack.marks import Marked
 ARTIFACTS = Path(__file__).parents[2] / ".artifacts" / "inbox"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # As root, without a screen, and asking nobody outside.
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 DAY = 86_400
 COUNT = 130
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>"
@@ -52,7 +60,9 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     marked = Marked()
-    stack = Stack(tmp_path_factory.mktemp("inbox") / "data", marked, "--no-sandbox")
+    # All tests together are one user, who reads faster than people do.
+    settings = {"RECADO_LIMIT_USER": "10000/minute"}
+    stack = Stack(tmp_path_factory.mktemp("inbox") / "data", marked, "--no-sandbox", **settings)
     process = stack.start_and_wait()
     try:
         added = stack.run(
@@ -98,7 +108,7 @@ def visit(browser: Browser, shop: Shop) -> Iterator[Callable[..., Page]]:
     wrong: list[str] = []
 
     def make(*, signed_in: bool = True, **how: Any) -> Page:
-        options = {
+        options: dict[str, Any] = {
             "viewport": {"width": 1280, "height": 800},
             "locale": "pt-BR",
             "timezone_id": "America/Sao_Paulo",

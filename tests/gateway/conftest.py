@@ -1,5 +1,6 @@
 """The gateway over real services: capture and history in this process, PostgreSQL beside it."""
 
+import dataclasses
 import hashlib
 import hmac
 import uuid
@@ -20,6 +21,7 @@ from capture_service.sweep import Sweeper
 from gateway import app, settings
 from gateway.backends import Backends
 from plumbing import postgres, tokens
+from plumbing.limits import Rate
 from plumbing.rpc import server
 from protos import jobs
 from tests import wire
@@ -36,6 +38,7 @@ class System:
     def __init__(
         self,
         client: flask.testing.FlaskClient,
+        another: Callable[..., Any],
         capture: server.Server,
         run_sync: Callable[[str, str], None],
         run_jobs: Callable[[], None],
@@ -48,6 +51,8 @@ class System:
         the worker's part; `execute` asks the database as its owner."""
         # Its answers are JSON wherever a test reads them: flask cannot know.
         self.client: Any = client
+        # Makes the client of a gateway that differs from this one in some settings.
+        self.another = another
         self.capture = capture
         self.run_sync = run_sync
         self.run_jobs = run_jobs
@@ -166,6 +171,11 @@ def system(database: str, database_url_for: Callable[[str], str], auth_secret: s
         auth_secret=auth_secret,
         capture_address=capture.address,
         history_address=history.address,
+        redis_url="",
+        limit_user=Rate(1_000_000, 60),
+        limit_ip=Rate(1_000_000, 60),
+        is_limit_ip_for_all=False,
+        trusted_proxies=0,
     )
     backends = Backends(
         capture_address=capture.address, history_address=history.address, auth_secret=auth_secret
@@ -193,6 +203,7 @@ def system(database: str, database_url_for: Callable[[str], str], auth_secret: s
 
         yield System(
             app.create(config, backends).test_client(),
+            lambda **how: app.create(dataclasses.replace(config, **how), backends).test_client(),
             capture,
             run_sync,
             run_jobs,
