@@ -165,6 +165,8 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             try:
                 access = self._access(conn)
             except errors.NotFound:  # a business whose first number is yet to be registered
+                if lead_id:
+                    raise
                 return pb.SearchMessagesResponse(), None
             wanted = self._wanted(conn, access, asked, from_time, to_time)
             if access.instances is not None and wanted.instance_ids is None:

@@ -46,6 +46,7 @@ class System:
         ingest: Ingest,
         pool: postgres.Pool,
         sweeper: Sweeper,
+        history_address: str,
     ) -> None:
         """`run_sync(tenant, sync_id)` and `run_jobs()`, which merges leads and applies what is pending, do
         the worker's part; `execute` asks the database as its owner."""
@@ -60,6 +61,7 @@ class System:
         self.ingest = ingest
         self.pool = pool
         self.sweeper = sweeper
+        self.history_address = history_address
 
     def post_webhook(self, body: bytes, *, secret: bytes = APP_SECRET) -> Any:
         signature = hmac.new(secret, body, hashlib.sha256).hexdigest()
@@ -211,6 +213,7 @@ def system(database: str, database_url_for: Callable[[str], str], auth_secret: s
             ingest,
             writing,
             sweeper,
+            history.address,
         )
     history.stop()
     capture.stop()
