@@ -1,6 +1,8 @@
 import base64
+import hashlib
 import json
 import time
+import tracemalloc
 from typing import Any
 
 import jwt
@@ -48,6 +50,10 @@ def unsigned(header: object, claims: object) -> str:
         ),
         jwt.encode(CLAIMS | {"exp": 1_000_000_000}, SECRET),
         jwt.encode(CLAIMS | {"exp": "soon"}, SECRET),
+        jwt.encode(CLAIMS | {"exp": float("nan")}, SECRET),
+        jwt.encode(CLAIMS | {"exp": float("inf")}, SECRET),
+        jwt.encode(CLAIMS | {"scope": 7}, SECRET),
+        "\ud800",
         jwt.encode(CLAIMS | {"nbf": 1_999_999_999}, SECRET),
         jwt.encode(CLAIMS | {"instances": "all"}, SECRET),
         jwt.encode(CLAIMS | {"tenant": 7}, SECRET),
@@ -85,14 +91,31 @@ def test_a_remembered_token_expires():
         verifier.verify(token)
 
 
-def test_more_tokens_than_are_remembered():
+def test_ten_thousand_tokens_of_one_user_take_bounded_memory():
     verifier = tokens.Verifier(SECRET)
-    for number in range(2_100):
-        token = tokens.issue(SECRET, subject=str(number), tenant="padaria", scopes=[], ttl_s=60)
-        assert verifier.verify(token).subject == str(number)
-        assert verifier.verify(token).subject == str(number)
+    many = [jwt.encode(CLAIMS | {"jti": str(number), "pad": "x" * 500}, SECRET) for number in range(10_000)]
+    favourite = many[0]
+    tracemalloc.start()
+    try:
+        for number, token in enumerate(many):
+            assert verifier.verify(token).subject == "ana"
+            if number % 1_000 == 0:
+                assert verifier.verify(favourite).subject == "ana"
+        taken_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
 
-    assert len(verifier._known) <= 2_000
+    assert len(verifier._known) == 2_000
+    assert taken_bytes < 4_000_000
+    # The last used stay, and the tokens themselves are not kept.
+    assert hashlib.sha256(favourite.encode()).digest() in verifier._known
+    assert hashlib.sha256(many[1].encode()).digest() not in verifier._known
+
+
+def test_scopes_may_come_as_a_list():
+    token = jwt.encode(CLAIMS | {"scope": ["history:read", "leads:write"]}, SECRET)
+
+    assert tokens.Verifier(SECRET).verify(token).scopes == {"history:read", "leads:write"}
 
 
 @pytest.mark.parametrize("secret", ["", "x" * 31])
