@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from plumbing import settings
+from plumbing import settings, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +11,8 @@ class Settings:
     database_url: str
     redis_url: str
     auth_secret: str
+    jwks_url: str
+    """Where an identity provider's keys are; "" without one."""
     listen: str
     metrics_port: int
     rpc_workers: int
@@ -24,6 +26,7 @@ def load(environ: Mapping[str, str]) -> Settings:
             database_url=env.secret("RECADO_DATABASE_URL"),
             redis_url=env.secret("RECADO_REDIS_URL"),
             auth_secret=env.secret("RECADO_AUTH_SECRET"),
+            jwks_url=env.parsed("RECADO_AUTH_JWKS_URL", "", tokens.check_jwks_url),
             listen=env.address("RECADO_LISTEN", "127.0.0.1:50051"),
             metrics_port=env.integer("RECADO_METRICS_PORT", 0, at_least=0, at_most=65535),
             rpc_workers=env.integer("RECADO_RPC_WORKERS", 16, at_least=2, at_most=256),

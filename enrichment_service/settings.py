@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from plumbing import settings
+from plumbing import settings, tokens
 from plumbing.crypto import Keyring
 
 _THIS_MACHINE: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -16,6 +16,8 @@ _THIS_MACHINE: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 class Settings:
     database_url: str
     auth_secret: str
+    jwks_url: str
+    """Where an identity provider's keys are; "" without one."""
     keyring: Keyring
     graph_url: str
     graph_version: str
@@ -31,6 +33,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         return Settings(
             database_url=env.secret("RECADO_DATABASE_URL"),
             auth_secret=env.secret("RECADO_AUTH_SECRET"),
+            jwks_url=env.parsed("RECADO_AUTH_JWKS_URL", "", tokens.check_jwks_url),
             keyring=_keyring(env),
             graph_url=_graph_url(env),
             graph_version=_graph_version(env),

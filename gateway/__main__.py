@@ -79,6 +79,7 @@ class Gateway(BaseApplication):
                 capture_address=self._config.capture_address,
                 history_address=self._config.history_address,
                 auth_secret=self._config.auth_secret,
+                jwks_url=self._config.jwks_url,
             ),
         )
 

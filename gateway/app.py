@@ -26,6 +26,7 @@ from gateway.operations import File, Operation
 from gateway.settings import Settings
 from plumbing import errors
 from plumbing.limits import Limiter
+from plumbing.replies import Replies
 from plumbing.rpc import health
 
 if TYPE_CHECKING:
@@ -220,6 +221,7 @@ OPERATIONS: Final[list[Operation]] = [
         status=202,
         also={200: shapes.Sync},
         takes_key=True,
+        body_bytes_max=leads.FILE_BYTES_MAX,
     ),
     Operation(
         method="GET",
@@ -308,9 +310,13 @@ def create(settings: Settings, backends: Backends) -> flask.Flask:
     limits.install(
         app,
         limits.Limits(
-            Limiter(settings.redis_url), settings.limit_user, settings.limit_ip, settings.is_limit_ip_for_all
+            Limiter(settings.redis_url, secret=settings.auth_secret),
+            settings.limit_user,
+            settings.limit_ip,
+            settings.is_limit_ip_for_all,
         ),
     )
+    app.extensions["replies"] = Replies(settings.redis_url)
     operations.install(app, OPERATIONS)
     meta = webhook.Webhooks(
         app_secrets=settings.app_secrets,

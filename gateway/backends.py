@@ -15,10 +15,12 @@ TIMEOUT_S: Final = 1.8
 class Backends:
     """Made in each worker, after the fork: no channel survives one."""
 
-    def __init__(self, *, capture_address: str, history_address: str, auth_secret: str) -> None:
+    def __init__(
+        self, *, capture_address: str, history_address: str, auth_secret: str, jwks_url: str = ""
+    ) -> None:
         self.capture: Any = capture_pb2_grpc.CaptureServiceStub(client.open_channel(capture_address))
         self.history: Any = history_pb2_grpc.HistoryServiceStub(client.open_channel(history_address))
-        self.verifier = tokens.Verifier(auth_secret)
+        self.verifier = tokens.Verifier(auth_secret, jwks_url=jwks_url)
         self.own_token = tokens.OwnToken(auth_secret, subject="gateway")
 
 

@@ -1,12 +1,13 @@
 """/conversations/sync: a lead's history, and its manual recovery; /messages/search: all of it."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import flask
 import msgspec
 
 from gateway import parameters, render, shapes
+from gateway.backends import TIMEOUT_S
 from gateway.operations import Call
 from plumbing import errors
 from plumbing.errors import FieldFault
@@ -14,8 +15,8 @@ from protos import capture_pb2, history_pb2
 
 _DIRECTIONS: Final = {"": 0, "INBOUND": history_pb2.INBOUND, "OUTBOUND": history_pb2.OUTBOUND}
 _STATUSES: Final = ("pending", "sent", "failed", "delivered", "read", "played")
-# Of frequent words in a long history; the page itself has the usual time.
-_SEARCH_TIMEOUT_S: Final = 5.0
+# The first page with filters counts what they match, once: half a million messages take seconds.
+_SEARCH_TIMEOUT_S: Final = 10.0
 
 
 class Filters(msgspec.Struct, kw_only=True, rename="camel"):
@@ -82,8 +83,9 @@ def read_conversation(call: Call, query: ReadConversation) -> shapes.Conversatio
         filter=_filter(query, query.q),
         around_message_id=query.around,
     )
-    timeout: dict[str, Any] = {"timeout_s": _SEARCH_TIMEOUT_S} if query.q else {}
-    return render.conversation(call.history("ListMessages", request, **timeout))
+    is_filtered = bool(query.q or request.filter.ListFields() or query.from_date or query.to_date)
+    timeout_s = _SEARCH_TIMEOUT_S if is_filtered and not query.cursor else TIMEOUT_S
+    return render.conversation(call.history("ListMessages", request, timeout_s=timeout_s))
 
 
 def search_messages(call: Call, query: Search) -> shapes.Found:

@@ -12,9 +12,8 @@ from plumbing import errors
 from plumbing.errors import FieldFault
 from protos import capture_pb2, history_pb2
 
-FILE_BYTES_MAX: Final = 16 * 1024 * 1024
-# What a form says around the file.
-_FORM_BYTES: Final = 64 * 1024
+# The file, and what a form says around it.
+FILE_BYTES_MAX: Final = 16 * 1024 * 1024 + 64 * 1024
 # 40,000 lines are read and compared before the answer.
 _IMPORT_TIMEOUT_S: Final = 30.0
 
@@ -100,7 +99,6 @@ def _coverage(row: history_pb2.ConversationCoverage) -> shapes.ConversationCover
 
 def import_chat(call: Call, lead_id: str, query: ImportChat) -> flask.Response:
     """Import an exported chat: the file is the body, or the part `file` of a form."""
-    flask.request.max_content_length = FILE_BYTES_MAX + _FORM_BYTES
     request = capture_pb2.ImportChatRequest(
         lead_id=lead_id,
         instance_id=query.instance_id,

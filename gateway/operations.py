@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import flask
 import msgspec
 
-from gateway import auth, backends, limits, parameters, render, request_id
+from gateway import auth, backends, idempotency, limits, parameters, render, request_id
 from plumbing import errors
 from plumbing.rpc import client
 from plumbing.tokens import Caller
@@ -54,6 +54,8 @@ class Operation:
     has_etag: bool = False
     takes_key: bool = False
     """Takes an Idempotency-Key."""
+    body_bytes_max: int | None = None
+    """Where it is more than for others."""
 
     @property
     def name(self) -> str:
@@ -115,24 +117,35 @@ def _serve(operation: Operation) -> Callable[..., flask.Response]:
         limits.count_address(has_valid_token=True)
         if operation.is_limited:
             limits.count_user(caller)
-        arguments: dict[str, Any] = {
-            name: parameters.path_identifier(name.removesuffix("_id"), text) for name, text in path.items()
-        }
-        query = parameters.query(operation.query)
-        if operation.query is not parameters.Nothing:
-            arguments["query"] = query
-        if isinstance(operation.body, type):
-            arguments["body"] = parameters.json_body(operation.body)
-        answer = operation.view(Call(services, token, caller), **arguments)
-        if isinstance(answer, flask.Response):
-            return answer
-        response = flask.Response(render.encode(answer), operation.status, mimetype="application/json")
-        _link(response, answer)
-        if operation.has_etag:
-            _tag(response, answer)
-        return response
+        if operation.body_bytes_max:
+            flask.request.max_content_length = operation.body_bytes_max
+        if operation.takes_key:
+            return idempotency.once(
+                caller, operation.name, lambda: _done(operation, Call(services, token, caller), path)
+            )
+        return _done(operation, Call(services, token, caller), path)
 
     return view
+
+
+def _done(operation: Operation, call: Call, path: Mapping[str, str]) -> flask.Response:
+    """Read what is asked, do it, and write the answer."""
+    arguments: dict[str, Any] = {
+        name: parameters.path_identifier(name.removesuffix("_id"), text) for name, text in path.items()
+    }
+    query = parameters.query(operation.query)
+    if operation.query is not parameters.Nothing:
+        arguments["query"] = query
+    if isinstance(operation.body, type):
+        arguments["body"] = parameters.json_body(operation.body)
+    answer = operation.view(call, **arguments)
+    if isinstance(answer, flask.Response):
+        return answer
+    response = flask.Response(render.encode(answer), operation.status, mimetype="application/json")
+    _link(response, answer)
+    if operation.has_etag:
+        _tag(response, answer)
+    return response
 
 
 def _link(response: flask.Response, answer: Any) -> None:

@@ -108,6 +108,7 @@ def conversation(page: history_pb2.ListMessagesResponse) -> shapes.Conversation:
             page.next_page_token or None,
             bool(page.next_page_token),
             page.total_size,
+            page.is_total_a_minimum,
             page.previous_page_token or None,
         ),
         shapes.Metadata(

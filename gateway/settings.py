@@ -16,6 +16,8 @@ class Settings:
     app_secrets: tuple[bytes, ...]
     verify_token: str
     auth_secret: str
+    jwks_url: str
+    """Where an identity provider's keys are; "" without one."""
     capture_address: str
     history_address: str
     redis_url: str
@@ -39,6 +41,7 @@ def load(environ: Mapping[str, str]) -> Settings:
             app_secrets=tuple(part.strip().encode() for part in app_secrets.split(",") if part.strip()),
             verify_token=env.secret("RECADO_META_VERIFY_TOKEN"),
             auth_secret=env.secret("RECADO_AUTH_SECRET", check=tokens.check_secret),
+            jwks_url=env.parsed("RECADO_AUTH_JWKS_URL", "", tokens.check_jwks_url),
             capture_address=env.address("RECADO_CAPTURE_ADDRESS"),
             history_address=env.address("RECADO_HISTORY_ADDRESS"),
             redis_url=env.secret("RECADO_REDIS_URL", default=""),

@@ -94,12 +94,14 @@ class Message(Struct, rename=_wire):
 
 
 class PageOfMessages(Struct, rename="camel"):
-    """The pagination of a page of messages. `previousCursor` is of a page around a message: it goes on
-    from the beginning of this page, with the other order."""
+    """The pagination of a page of messages. `total` is exact unless `totalIsMinimum`: of very frequent words
+    no more than that many are counted. `previousCursor` is of a page around a message: it goes on from the
+    beginning of this page, with the other order."""
 
     cursor: str | None
     has_more: bool
     total: int
+    total_is_minimum: bool
     previous_cursor: str | None
 
 

@@ -28,7 +28,7 @@ _LEADS_FOUND_MAX: Final = 5
 _TYPE_CHARS_MAX: Final = 64
 _SUBJECT_CHARS_MAX: Final = 200
 # Of messages that words are in, no more are looked at; beyond, going through the newest is quicker.
-_MATCHES_MAX: Final = 20_000
+_MATCHES_MAX: Final = 10_000
 # What changed beyond it is not told piece by piece.
 _CHANGED_MAX: Final = 1000
 _EXPORT_PAGE: Final = 500
@@ -119,12 +119,14 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                 total = carried = position.total
             else:
                 total = carried = _total(conn, wanted, part, is_first=after is None and not around)
+            is_minimum = wanted.words is not None and total > _MATCHES_MAX
             recorded = self._record("messages.read", access, lead.id, len(part.rows))
             instances = {row.instance_id: row for row in conversations}
             first_message_at, last_message_at = views.span(conversations)
             answer = pb.ListMessagesResponse(
                 messages=[views.message_of(row, instances[row.instance_id], lead) for row in part.rows],
-                total_size=total,
+                total_size=_MATCHES_MAX if is_minimum else total,
+                is_total_a_minimum=is_minimum,
                 summary=pb.ConversationSummary(
                     first_message_at=first_message_at,
                     last_message_at=last_message_at,
@@ -658,11 +660,15 @@ def _around(
 
 
 def _total(conn: postgres.Transaction, wanted: store.MessageFilter, part: _Part, *, is_first: bool) -> int:
-    if is_first and part.matched is not None and part.matched <= _MATCHES_MAX:
+    """Count what is wanted; of words no more than _MATCHES_MAX, and one to say that there are more."""
+    if wanted.words is None:
+        return store.count_messages(conn, wanted)
+    if is_first and part.matched is not None:
         return part.matched
-    if wanted.words == "":
+    if not wanted.words:
         return 0
-    return store.count_messages(conn, wanted)
+    bound = _MATCHES_MAX + 1
+    return store.list_matches(conn, wanted, is_descending=False, after=None, count_max=1, bound=bound).found
 
 
 def _token(row: store.MessageRow, total: int | None, question: tuple[Any, ...]) -> str:

@@ -10,6 +10,8 @@ from plumbing import settings, tokens
 class Settings:
     database_url: str
     auth_secret: str
+    jwks_url: str
+    """Where an identity provider's keys are; "" without one."""
     listen: str
     metrics_port: int
     rpc_workers: int
@@ -22,6 +24,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         return Settings(
             database_url=env.secret("RECADO_DATABASE_URL"),
             auth_secret=env.secret("RECADO_AUTH_SECRET", check=tokens.check_secret),
+            jwks_url=env.parsed("RECADO_AUTH_JWKS_URL", "", tokens.check_jwks_url),
             listen=env.address("RECADO_LISTEN", "127.0.0.1:50053"),
             metrics_port=env.integer("RECADO_METRICS_PORT", 0, at_least=0, at_most=65535),
             rpc_workers=env.integer("RECADO_RPC_WORKERS", 16, at_least=2, at_most=256),

@@ -55,6 +55,11 @@ def check_secret(secret: str) -> str:
     return secret
 
 
+def check_jwks_url(address: str) -> str:
+    """Give the address of an identity provider's keys back, "" for none. Raises ValueError."""
+    return jwks.check_url(address) if address else ""
+
+
 def issue(
     secret: str,
     *,

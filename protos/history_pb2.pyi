@@ -63,18 +63,20 @@ class MessageFilter(_message.Message):
     def __init__(self, direction: _Optional[_Union[Direction, str]] = ..., type: _Optional[str] = ..., status: _Optional[str] = ..., instance_id: _Optional[str] = ..., query: _Optional[str] = ...) -> None: ...
 
 class ListMessagesResponse(_message.Message):
-    __slots__ = ("messages", "next_page_token", "previous_page_token", "total_size", "summary")
+    __slots__ = ("messages", "next_page_token", "previous_page_token", "total_size", "is_total_a_minimum", "summary")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TOTAL_SIZE_FIELD_NUMBER: _ClassVar[int]
+    IS_TOTAL_A_MINIMUM_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     next_page_token: str
     previous_page_token: str
     total_size: int
+    is_total_a_minimum: bool
     summary: ConversationSummary
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., previous_page_token: _Optional[str] = ..., total_size: _Optional[int] = ..., summary: _Optional[_Union[ConversationSummary, _Mapping]] = ...) -> None: ...
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., previous_page_token: _Optional[str] = ..., total_size: _Optional[int] = ..., is_total_a_minimum: _Optional[bool] = ..., summary: _Optional[_Union[ConversationSummary, _Mapping]] = ...) -> None: ...
 
 class ConversationSummary(_message.Message):
     __slots__ = ("first_message_at", "last_message_at", "total_messages", "synced_up_to")

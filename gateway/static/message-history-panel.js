@@ -62,6 +62,9 @@ const TEXTS = {
   },
 };
 
+// A type of message may be called anything, also "constructor".
+for (const texts of Object.values(TEXTS)) for (const table of [texts.kinds, texts.status]) Object.setPrototypeOf(table, null);
+
 const STYLE = `
 :host { --accent: var(--recado-accent, #0e6e5c); --surface: var(--recado-surface, #f6f5f1); --paper: var(--recado-paper, #ffffff);
   --ink: var(--recado-ink, #1d2326); --quiet: var(--recado-quiet, #5a646b); --line: var(--recado-line, #dcdcd4);
@@ -91,6 +94,7 @@ h2 { margin: 0; font-size: 17px; font-weight: 650; overflow: hidden; text-overfl
 .menu { position: absolute; right: 12px; top: 56px; z-index: 5; background: var(--paper); border: 1px solid var(--line); border-radius: 12px;
   box-shadow: 0 8px 28px #0003; padding: 6px; min-width: 260px; max-width: calc(100% - 24px); }
 .menu button, .menu label { display: flex; width: 100%; text-align: left; padding: 8px 10px; gap: 8px; align-items: center; }
+.menu .jump { display: flex; align-items: center; } .menu .jump button { width: auto; }
 .menu h3 { margin: 8px 10px 2px; font-size: 12px; color: var(--quiet); font-weight: 600; }
 .menu input { flex: 1; min-width: 0; border: 1px solid var(--line); border-radius: 8px; padding: 4px 8px; background: var(--surface); }
 details.notice { background: color-mix(in srgb, var(--accent) 9%, var(--paper)); border-bottom: 1px solid var(--line); font-size: 13px; padding: 6px 14px; }
@@ -428,13 +432,13 @@ class Bubbles {
 export class MessageHistoryPanel extends HTMLElement {
   static observedAttributes = ["lead-id", "instance-id", "src", "lang"];
 
-  /** A bearer token. */
-  token = null;
-  /** An async function that gives a bearer token; it wins over `token`. */
-  getToken = null;
-
   constructor() {
     super();
+    // Not as class fields: what a page has set before this module came would be lost.
+    /** A bearer token. */
+    this.token ??= null;
+    /** An async function that gives a bearer token; it wins over `token`. */
+    this.getToken ??= null;
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
     this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
@@ -481,8 +485,9 @@ export class MessageHistoryPanel extends HTMLElement {
     this.syncButton = button("sync", texts.sync, () => this.sync());
     this.header = h("header", { part: "header" }, h("div", { class: "who" }, this.title_, this.facts),
       button("search", texts.search, () => this.openSearch()), this.syncButton, this.menuButton);
-    this.date = h("input", { type: "date", "aria-label": texts.jump, onchange: () => this.date.value && this.jumpToDate(this.date.value) });
-    this.menu = h("div", { class: "menu", hidden: true }, h("label", {}, texts.jump, this.date), h("h3", {}, texts.export),
+    this.date = h("input", { type: "date", "aria-label": texts.jump, max: new Date().toISOString().slice(0, 10) });
+    this.menu = h("div", { class: "menu", hidden: true }, h("form", { class: "jump", onsubmit: event => { event.preventDefault(); if (this.date.value) this.jumpToDate(this.date.value); } },
+      h("label", {}, texts.jump, this.date), button("search", texts.jump, () => {}, { type: "submit" })), h("h3", {}, texts.export),
       ...FORMATS.map(format => h("button", { type: "button", "data-format": format, onclick: () => this.download(format) }, texts.formats[format])));
     this.notice = h("details", { class: "notice", part: "notice", hidden: true });
     this.query = h("input", { type: "search", "aria-label": texts.searchFor, maxlength: "200", placeholder: texts.search });
@@ -521,9 +526,10 @@ export class MessageHistoryPanel extends HTMLElement {
     } catch (error) { this.refuse(error, () => this.start()); }
   }
 
-  /** Read a page newest first and show it in place of everything. */
+  /** Read a page newest first and show it in place of everything. What is heard meanwhile joins it. */
   async show(query) {
     const { signal } = this.work;
+    this.heard = [];
     const page = await this.gateway.get("/conversations/sync", { leadId: this.leadId, instanceId: this.getAttribute("instance-id"), order: "desc", limit: PAGE, ...query }, signal);
     this.messages = [];
     this.byId.clear();
@@ -531,8 +537,12 @@ export class MessageHistoryPanel extends HTMLElement {
     this.olderCursor = page.pagination.cursor;
     this.newerCursor = page.pagination.previousCursor;
     this.arrived = 0;
+    this.hasFailed = false;
     this.insert(page.messages);
     this.count(page.metadata.totalMessages);
+    const { heard } = this;
+    this.heard = null;
+    for (const message of heard) this.hear(message);
     this.say(this.messages.length ? "" : this.texts.empty);
     this.buttons();
     this.isPinned = !query.around;
@@ -544,13 +554,19 @@ export class MessageHistoryPanel extends HTMLElement {
   async loadOlder() {
     if (this.isLoading || !this.olderCursor) return;
     this.isLoading = true;
+    this.hasFailed = false;
     this.older.textContent = this.texts.loading;
     try {
       const page = await this.gateway.get("/conversations/sync", { leadId: this.leadId, instanceId: this.getAttribute("instance-id"), order: "desc", limit: PAGE, cursor: this.olderCursor }, this.work.signal);
       this.olderCursor = page.pagination.cursor;
       this.keepingPlace(() => this.insert(page.messages));
-    } catch (error) { this.refuse(error, () => this.loadOlder()); }
-    this.older.textContent = this.texts.loadOlder;
+      this.older.textContent = this.texts.loadOlder;
+    } catch (error) {
+      // Not again with every scroll: the button says so, and is there to try.
+      this.hasFailed = true;
+      this.older.textContent = `${this.texts.failed} ${this.texts.again}`;
+      this.report(error);
+    }
     this.isLoading = false;
     this.buttons();
   }
@@ -624,18 +640,27 @@ export class MessageHistoryPanel extends HTMLElement {
 
   /** Do what changes the list while what is being read stays where it is. */
   keepingPlace(change) {
-    const top = this.list.getBoundingClientRect().top;
-    const anchor = this.messages.map(entry => entry.element).find(element => element.getBoundingClientRect().bottom > top);
+    const anchor = this.topmost();
     const before = anchor?.getBoundingClientRect().top;
     change();
-    if (anchor) this.list.scrollTop += anchor.getBoundingClientRect().top - before;
+    if (anchor?.isConnected) this.list.scrollTop += anchor.getBoundingClientRect().top - before;
+  }
+
+  /** Give the first message in sight. */
+  topmost() {
+    const { left, top, width } = this.list.getBoundingClientRect();
+    for (let y = top + 4; y < top + 200; y += 12) {
+      const found = this.shadowRoot.elementFromPoint(left + width / 2, y)?.closest("li.message");
+      if (found) return found;
+    }
+    return this.messages[0]?.element;
   }
 
   get isAtBottom() { return this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 80; }
 
   scrolled() {
     this.isPinned = this.isAtBottom && !this.newerCursor;
-    if (this.list.scrollTop < 300) this.loadOlder();
+    if (this.list.scrollTop < 300 && !this.hasFailed) this.loadOlder();
     if (this.isAtBottom) {
       if (this.newerCursor) this.loadNewer();
       else if (this.arrived) { this.arrived = 0; this.buttons(); }
@@ -662,8 +687,14 @@ export class MessageHistoryPanel extends HTMLElement {
   async jumpTo(messageId) {
     try {
       if (!this.byId.has(messageId)) await this.show({ around: messageId });
-    } catch (error) { this.refuse(error, () => this.jumpTo(messageId)); return; }
-    const { element } = this.byId.get(messageId);
+    } catch (error) {
+      this.heard = null;
+      if (error.status === 404) this.inform(this.texts.replyMissing);
+      else this.refuse(error, () => this.jumpTo(messageId));
+      return;
+    }
+    const element = this.byId.get(messageId)?.element;
+    if (!element) return;
     element.scrollIntoView({ block: "center" });
     element.classList.remove("found");
     void element.offsetWidth;
@@ -709,21 +740,29 @@ export class MessageHistoryPanel extends HTMLElement {
       signal,
       onState: isLive => { this.isLive = isLive; this.count(this.total); },
       onEvent: (name, data) => {
-        if (name === "reset") this.show({}).catch(error => this.refuse(error, () => this.start()));
+        if (name === "reset") this.readAnew();
         if (name === "lead") this.rename(signal);
         if (name === "message") this.hear(data.message);
       },
     });
   }
 
+  /** Too much has changed to be told: read again what is being looked at. */
+  readAnew() {
+    const here = this.isPinned ? null : this.topmost()?.dataset.id;
+    this.show(here ? { around: here } : {}).catch(error => this.refuse(error, () => this.start()));
+  }
+
   hear(message) {
     const only = this.getAttribute("instance-id");
     if (only && message.instanceId !== only) return;
+    if (this.heard) { this.heard.push(message); return; }
     const isKnown = this.byId.has(message.id);
     const newest = this.messages.at(-1)?.message;
     const oldest = this.messages[0]?.message;
     if (!isKnown) {
-      this.count(this.total + 1);
+      // It may be new, or an older one of which something has changed: the gateway knows how many there are.
+      this.countSoon();
       // What lies outside of what is shown is read when somebody goes there.
       if (this.newerCursor && newest && order(message, newest) > 0) { this.arrived += 1; this.buttons(); return; }
       if (this.olderCursor && oldest && order(message, oldest) < 0) return;
@@ -737,9 +776,18 @@ export class MessageHistoryPanel extends HTMLElement {
     this.tell("recado-message", { leadId: this.leadId, message });
   }
 
+  countSoon() {
+    clearTimeout(this.counting);
+    this.counting = setTimeout(() => this.rename(this.work.signal), 500);
+  }
+
   async rename(signal) {
     const lead = await this.gateway.get(`/leads/${this.leadId}`, {}, signal).catch(() => null);
-    if (lead) this.title_.textContent = lead.name || lead.number || lead.username || this.texts.unnamed;
+    if (!lead) return;
+    this.title_.textContent = lead.name || lead.number || lead.username || this.texts.unnamed;
+    const only = this.getAttribute("instance-id");
+    const counted = only ? lead.conversations.filter(found => found.instanceId === only) : lead.conversations;
+    this.count(counted.reduce((sum, found) => sum + found.messageCount, 0));
   }
 
   // Recovery and export
@@ -805,7 +853,11 @@ export class MessageHistoryPanel extends HTMLElement {
     if (this.work.signal.aborted) return;
     this.state.replaceChildren(h("p", {}, this.texts.failed), h("p", {}, error.message), h("button", { type: "button", class: "more", onclick: again }, this.texts.again));
     this.state.hidden = false;
-    this.tell("recado-error", { status: error.status || 0, code: error.code || "", detail: error.message });
+    this.report(error);
+  }
+
+  report(error) {
+    if (!this.work.signal.aborted) this.tell("recado-error", { status: error.status || 0, code: error.code || "", detail: error.message });
   }
 
   tell(name, detail) { this.dispatchEvent(new CustomEvent(name, { detail, bubbles: true, composed: true })); }

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from recado.bench import generate, history, ingest, report, storage, target, wrk
+from recado.bench import generate, history, ingest, report, search, storage, target, wrk
 from recado.bench.figures import Latency, Promise
 
 P = ParamSpec("P")
-Result = TypeVar("Result", ingest.Result, history.Result, storage.Result)
+Result = TypeVar("Result", ingest.Result, history.Result, search.Result, storage.Result)
 
 _OPTIONS: Final = (
     click.option(
@@ -52,7 +52,7 @@ class Output(msgspec.Struct, frozen=True):
     report_folder: Path | None
     has_check: bool
 
-    def give(self, result: ingest.Result | history.Result | storage.Result) -> None:
+    def give(self, result: report.Result) -> None:
         if self.json_path:
             told = {**msgspec.to_builtins(result), "promises": msgspec.to_builtins(result.promises())}
             self.json_path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,6 +102,9 @@ def bench() -> None:
 @click.option("--seconds", type=click.FloatRange(1, 600), help="Of each round and rate.  [default: 6]")
 @click.option("--rounds", type=click.IntRange(1, 50), help="Turns of floor and stack.  [default: 3]")
 @click.option("--generator", type=click.Choice(["auto", "wrk", "own"]), default="auto", show_default=True)
+@click.option(
+    "--listeners", type=click.IntRange(0, 400), default=0, show_default=True, help="Of the live feed."
+)
 @_measures
 def bench_ingest(
     stack: target.Target,
@@ -111,6 +114,7 @@ def bench_ingest(
     seconds: float | None,
     rounds: int | None,
     generator: str,
+    listeners: int,
 ) -> ingest.Result:
     """Webhooks kept per second against an empty Flask route, and the time to their acknowledgement."""
     kind: generate.Kind = (
@@ -122,6 +126,7 @@ def bench_ingest(
         seconds=seconds or (1 if quick else 6),
         rounds=rounds or (1 if quick else 3),
         contacts=50 if quick else 500,
+        listeners=listeners,
     )
     result = _with_progress(ingest.steps(options), functools.partial(ingest.run, stack, options))
     _print_ingest(result)
@@ -146,6 +151,29 @@ def bench_history(
     )
     result = _with_progress(history.steps(options), functools.partial(history.run, stack, options))
     _print_history(result)
+    return result
+
+
+@bench.command(name="search")
+@click.option("--messages", type=click.IntRange(1_000, 10_000_000), help="To search.  [default: 1000000]")
+@click.option("--searches", type=click.IntRange(1, 100_000), help="Of each kind.  [default: 100]")
+@_measures
+def bench_search(
+    stack: target.Target,
+    seed: int,
+    quick: bool,
+    *,
+    messages: int | None,
+    searches: int | None,
+) -> search.Result:
+    """Words among a million messages, pages with filters, and the export of a long history."""
+    options = search.Options(
+        seed=seed,
+        messages=messages or (10_000 if quick else 1_000_000),
+        searches=searches or (10 if quick else 100),
+    )
+    result = _with_progress(search.steps(options), functools.partial(search.run, stack, options))
+    _print_search(result)
     return result
 
 
@@ -190,6 +218,12 @@ def _print_ingest(result: ingest.Result) -> None:
         "median", f"{result.floor_rate:,.0f}", f"{result.rate:,.0f}", f"[bold]{result.ratio:.2f}[/]"
     )
     _print(table)
+    for number, turn in enumerate(result.rounds, start=1):
+        if turn.listened_rate:
+            click.echo(
+                f"round {number} with {result.options.listeners} listeners: {turn.listened_rate:,.0f}/s, "
+                f"{turn.listened_rate / turn.rate:.2f} x that without; {turn.events_heard:,} messages heard"
+            )
     table = Table(title="Time to the acknowledgement", title_justify="left")
     for heading in ("webhooks/s", "acknowledged/s", "p50", "p99", "max", "generator"):
         table.add_column(heading, justify="right")
@@ -244,6 +278,32 @@ def _print_history(result: history.Result) -> None:
         table.add_row(ratio.lead, ratio.order, f"{ratio.p50:.2f} x", f"{ratio.p99:.2f} x")
     _print(table)
     _print_cpu("Processors used while reading", result.cpu)
+
+
+def _print_search(result: search.Result) -> None:
+    for title, cases in (
+        (f"Searches in {result.options.messages:,} messages", result.searches),
+        (f"Pages of {history.PAGE_MESSAGES} of a large lead, with filters", result.pages),
+    ):
+        table = Table(title=title, title_justify="left")
+        for heading in ("kind", "found", "p50", "p99", "max"):
+            table.add_column(heading, justify="left" if heading == "kind" else "right")
+        for case in cases:
+            table.add_row(case.kind, f"{case.found:,}", *_latency(case.latency))
+        _print(table)
+    table = Table(title="Export of one lead", title_justify="left")
+    for heading in ("format", "messages", "MB", "messages/s", "growth of the processes"):
+        table.add_column(heading, justify="left" if heading == "format" else "right")
+    for export in result.exports:
+        table.add_row(
+            export.file_format,
+            f"{export.messages:,}",
+            f"{export.bytes / 1e6:,.1f}",
+            f"{export.per_second:,.0f}",
+            f"{export.gateway_growth_mb:.1f} MB",
+        )
+    _print(table)
+    _print_cpu("Processors used", result.cpu)
 
 
 def _print_storage(result: storage.Result) -> None:

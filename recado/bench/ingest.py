@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from recado.bench import bodies, cpu, figures, floor, generate, machine, store
+from recado.bench import bodies, cpu, figures, floor, generate, listeners, machine, store
 from recado.bench.figures import Latency, Promise
 from recado.bench.target import Target
 from recado.sandbox.people import Business
@@ -36,6 +36,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     connections: int = 128
     contacts: int = 500
     rates: tuple[int, ...] = (90, 300, 1000)
+    listeners: int = 0
+    """Clients of the live feed; with some, every round is done with them and without."""
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -46,6 +48,9 @@ class Round(msgspec.Struct, frozen=True):
     ratio: float
     floor_generator_cpu: float
     generator_cpu: float
+    listened_rate: float | None = None
+    """With clients of the live feed connected."""
+    events_heard: int = 0
 
 
 class AtRate(msgspec.Struct, frozen=True):
@@ -91,6 +96,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             if measured.offered_rate == 1000:
                 found.append(figures.at_most("p99 at 1,000/s", measured.latency.p99_ms, 250, "ms"))
                 found.append(figures.at_most("median at 1,000/s", measured.latency.p50_ms, 25, "ms"))
+        shares = [turn.listened_rate / turn.rate for turn in self.rounds if turn.listened_rate]
+        if shares:
+            what = f"rate with {self.options.listeners} listeners, share of that without"
+            found.append(figures.at_least(what, figures.median(shares), 0.8, "x"))
         lost = self.kept.webhooks_acknowledged - self.kept.webhooks_kept
         found.append(figures.at_most("webhooks acknowledged and not kept", max(0, lost), 0, ""))
         found.append(figures.at_most("messages acknowledged and missing", self.kept.messages_missing, 0, ""))
@@ -99,7 +108,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 def steps(options: Options) -> int:
     """Say how many times `run` will tell of its progress."""
-    return 3 + 2 * options.rounds + len(options.rates)
+    return 3 + (3 if options.listeners else 2) * options.rounds + len(options.rates)
 
 
 def run(target: Target, options: Options, tell: Callable[[str], None]) -> Result:
@@ -166,6 +175,7 @@ class _Run:
                     self._settle(requests, reals[-1].run)
                     fastest = max(fastest, reals[-1].run.rate)
             _delete(requests)
+            listened_rate, events = self._listened(number, fastest) if options.listeners else (None, 0)
             rounds.append(
                 Round(
                     floors[-1].run.rate,
@@ -173,6 +183,8 @@ class _Run:
                     figures.ratio(reals[-1].run.rate, floors[-1].run.rate),
                     floors[-1].run.generator_cpu,
                     reals[-1].run.generator_cpu,
+                    listened_rate,
+                    events,
                 )
             )
         at_rates = [self._at_rate(rate) for rate in options.rates]
@@ -203,6 +215,18 @@ class _Run:
                 messages_missing=self._missing,
             ),
         )
+
+    def _listened(self, number: int, fastest: float) -> tuple[float, int]:
+        """Do a round while clients listen; give its rate and how many messages they heard of."""
+        options = self._options
+        self._tell(f"round {number + 1} of {options.rounds}: recado, {options.listeners} listen")
+        requests = self._write(int(_SPARE * fastest * options.seconds) + _SPARE_MIN)
+        token = self._target.token(tenant=TENANT, scopes=("history:read",))
+        with listeners.listening(self._target.address, token, options.listeners) as heard:
+            done = self._saturate(self._target.address, requests, wraps=False)
+        self._settle(requests, done)
+        _delete(requests)
+        return done.rate, heard.events
 
     def _introduce(self) -> None:
         """Let every contact write once, so that what is measured is ingest and not first contacts."""

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from recado.bench import history, ingest, storage
+from recado.bench import history, ingest, search, storage
 from recado.bench.figures import Latency, Promise
 from recado.bench.machine import Machine
 
@@ -36,7 +36,7 @@ svg { width: 100%; height: auto; } svg text { fill: var(--ink); font-size: 12px;
 svg .axis { stroke: var(--line); } svg .soft { fill: var(--soft); }
 """
 
-Result = ingest.Result | history.Result | storage.Result
+Result = ingest.Result | history.Result | search.Result | storage.Result
 
 
 def write(folder: Path, result: Result) -> Path:
@@ -53,6 +53,8 @@ def render(result: Result) -> str:
             title, content = "Webhooks kept", _ingest(result)
         case history.Result():
             title, content = "Pages read", _history(result)
+        case search.Result():
+            title, content = "Words found", _search(result)
         case storage.Result():
             title, content = "Bytes stored", _storage(result)
     return (
@@ -138,6 +140,23 @@ def _history(result: history.Result) -> Iterator[str]:
     yield _table(
         ("lead", "order", "p50", "p99"),
         [(ratio.lead, ratio.order, f"{ratio.p50:.2f} x", f"{ratio.p99:.2f} x") for ratio in result.ratios],
+    )
+
+
+def _search(result: search.Result) -> Iterator[str]:
+    for title, cases in (
+        (f"Searches in {result.options.messages:,} messages", result.searches),
+        (f"Pages of {history.PAGE_MESSAGES} of a large lead, with filters", result.pages),
+    ):
+        yield f"<h2>{escape(title)}</h2>"
+        yield _curves([(case.kind, case.latency) for case in cases])
+        yield _table(
+            ("kind", "found", "p50", "p99", "max"),
+            [(case.kind, f"{case.found:,}", *_latency(case.latency)) for case in cases],
+        )
+    yield "<h2>Export of one lead</h2>"
+    yield _bars(
+        [(export.file_format, export.per_second) for export in result.exports], unit=" messages/s", digits=0
     )
 
 

@@ -25,7 +25,7 @@ from recado.stack.supervisor import Supervisor
 
 SANDBOX_TENANT: Final = "sandbox"
 TOKEN_TTL_S: Final = 24 * 3600
-_SCOPES: Final = ("history:read", "history:sync", "leads:write", "instances:admin")
+_SCOPES: Final = ("history:read", "history:sync", "leads:write", "instances:admin", "audit:read")
 _FIRST_TRAFFIC_TIMEOUT_S: Final = 60.0
 _API: Final = "/api/v1/whatsapp"
 _opener: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -121,7 +121,8 @@ def _introduce(reporter: _Reporter, plan: Plan, folder: Folder, lead_id: str | N
         reporter.line(f"Meta posts its webhooks to {plan.base_url}/webhooks/whatsapp")
         return
     token = _token(plan)
-    reporter.line(f"A token, good for {TOKEN_TTL_S // 3600} hours:")
+    reporter.line(f"The inbox is at {plan.base_url}/, the API at {plan.base_url}/docs.")
+    reporter.line(f"A token to sign in with, good for {TOKEN_TTL_S // 3600} hours:")
     reporter.line(token)
     reporter.line()
     reporter.line("The history of a sandbox lead:")

@@ -227,6 +227,7 @@ def test_a_search_hit_and_a_date_are_jumped_to(visit: Callable[..., Page]):
 
     page.get_by_role("button", name="Mais ações").click()
     page.locator("input[type=date]").fill("2026-09-25")
+    page.keyboard.press("Enter")
     expect(page.locator("li.message.found")).to_be_in_viewport()
     page.get_by_role("button", name="Ir para a mais recente").click()
     expect(page.locator("li.message").last).to_contain_text(f"pedido número {COUNT - 1}")

@@ -49,11 +49,13 @@ def test_what_the_readme_says_to_type_works(
     answers = re.split(r"^--- (\d+) ---$", done.stdout, flags=re.MULTILINE)
     outputs, codes = answers[:-1:2], answers[1::2]
     assert codes == ["0"] * len(typed), done.stdout + done.stderr
-    leads, history, recovery, dry_run, printed, instance = outputs
+    leads, history, search, exported, recovery, dry_run, printed, instance = outputs
     assert len(json.loads(leads)["leads"]) == 3
     page = json.loads(history)
     assert page["messages"]
     assert page["metadata"]["totalMessages"] == page["pagination"]["total"]
+    assert "messages" in json.loads(search)
+    assert len(exported.splitlines()) > len(page["messages"])
     assert json.loads(recovery)["syncId"]
     assert "4 messages would be imported, 0 were there already" in dry_run
     # The gRPC client prints that page first, and maybe messages that have come since.

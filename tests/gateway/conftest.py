@@ -173,6 +173,7 @@ def system(database: str, database_url_for: Callable[[str], str], auth_secret: s
         auth_secret=auth_secret,
         capture_address=capture.address,
         history_address=history.address,
+        jwks_url="",
         redis_url="",
         limit_user=Rate(1_000_000, 60),
         limit_ip=Rate(1_000_000, 60),

@@ -1,0 +1,55 @@
+"""Idempotency-Key: the same request under the same key is done once and answered twice."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Final
+
+import flask
+
+from plumbing import errors
+from plumbing.errors import FieldFault
+from plumbing.replies import Replies, Reply
+from plumbing.tokens import Caller
+
+HEADER: Final = "Idempotency-Key"
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+def once(caller: Caller, name: str, work: Callable[[], flask.Response]) -> flask.Response:
+    """Do an operation, or answer as it was answered when this caller asked it under this key before."""
+    given = flask.request.headers.get(HEADER)
+    if given is None:
+        return work()
+    if not _KEY.fullmatch(given):
+        raise errors.InvalidArgument(
+            "the header is not right",
+            fields=(FieldFault(HEADER, "must be 1 to 255 visible ASCII characters"),),
+        )
+    replies: Replies = flask.current_app.extensions["replies"]
+    key = _digest(caller.tenant, caller.subject, name, given)
+    request = _digest(flask.request.full_path, flask.request.mimetype, flask.request.get_data())
+    known = replies.begin(key, request)
+    if known is not None:
+        response = flask.Response(known.body, known.status, mimetype=known.media_type)
+        if known.location:
+            response.headers["Location"] = known.location
+        return response
+    try:
+        response = work()
+    except BaseException:
+        replies.drop(key)
+        raise
+    reply = Reply(
+        response.status_code, response.mimetype, response.get_data(), response.headers.get("Location")
+    )
+    replies.end(key, request, reply)
+    return response
+
+
+def _digest(*parts: str | bytes) -> str:
+    digest = hashlib.blake2b(digest_size=24)
+    for part in parts:
+        told = part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass")
+        digest.update(len(told).to_bytes(8) + told)
+    return digest.hexdigest()

@@ -1,0 +1,72 @@
+"""Connected clients that listen to the live feed: each holds one stream of one lead open and reads it."""
+
+import contextlib
+import json
+import selectors
+import socket
+import threading
+import urllib.request
+from collections.abc import Generator
+from typing import Final
+
+import click
+import msgspec
+
+_PREFIX: Final = "/api/v1/whatsapp"
+_TIMEOUT_S: Final = 20.0
+_LOOK_S: Final = 0.2
+
+
+class Heard(msgspec.Struct):
+    events: int = 0
+    closed: int = 0
+
+
+@contextlib.contextmanager
+def listening(address: tuple[str, int], token: str, count: int) -> Generator[Heard]:
+    """Open as many streams, of as many leads as there are, and count the messages that come."""
+    leads = _leads(address, token, count)
+    heard = Heard()
+    is_over = threading.Event()
+    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
+        for number in range(count):
+            connection = stack.enter_context(socket.create_connection(address, timeout=_TIMEOUT_S))
+            lead = leads[number % len(leads)]
+            connection.sendall(
+                f"GET {_PREFIX}/conversations/stream?leadId={lead} HTTP/1.1\r\nHost: bench\r\n"
+                f"Authorization: Bearer {token}\r\n\r\n".encode()
+            )
+            if not connection.recv(4096).startswith(b"HTTP/1.1 200"):
+                raise click.ClickException("a stream was refused")
+            connection.setblocking(False)
+            selector.register(connection, selectors.EVENT_READ)
+
+        def read() -> None:
+            while not is_over.is_set():
+                for key, _ in selector.select(_LOOK_S):
+                    assert isinstance(key.fileobj, socket.socket)
+                    try:
+                        chunk = key.fileobj.recv(65_536)
+                    except OSError:
+                        chunk = b""
+                    if not chunk:
+                        heard.closed += 1
+                        selector.unregister(key.fileobj)
+                    heard.events += chunk.count(b"event: message")
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        try:
+            yield heard
+        finally:
+            is_over.set()
+            reader.join()
+
+
+def _leads(address: tuple[str, int], token: str, count: int) -> list[str]:
+    request = urllib.request.Request(
+        f"http://{address[0]}:{address[1]}{_PREFIX}/leads?limit={min(count, 1000)}",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - our own address
+        return [lead["id"] for lead in json.load(answer)["leads"]]
