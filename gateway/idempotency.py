@@ -41,7 +41,7 @@ def once(caller: Caller, name: str, work: Callable[[], flask.Response]) -> flask
         replies.drop(key)
         raise
     reply = Reply(
-        response.status_code, response.mimetype, response.get_data(), response.headers.get("Location")
+        response.status_code, response.mimetype or "", response.get_data(), response.headers.get("Location")
     )
     replies.end(key, request, reply)
     return response
