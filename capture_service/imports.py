@@ -125,6 +125,14 @@ def prepare(
     }
 
 
+def is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
+
+
 def keep(text: str) -> bytes:
     """Give the text as it is kept for the job."""
     return zstandard.ZstdCompressor(level=9).compress(text.encode(errors="surrogatepass"))

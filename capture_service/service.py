@@ -3,11 +3,12 @@
 import contextlib
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import grpc
 import msgspec
+from google.protobuf.json_format import MessageToJson, Parse
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from capture_service import batches, fold, ids, imports, merging, recovery, store
@@ -29,6 +30,10 @@ _PAGE_SIZE_DEFAULT: Final = 100
 _PAGE_SIZE_MAX: Final = 1000
 # Kept back from the caller's deadline, so that our answer arrives before it gives up.
 _MARGIN_S: Final = 0.1
+_FORMATS: Final = ("jsonl", "csv", "html", "txt")
+_EXPORT_LEADS_MAX: Final = 10_000
+# While the worker is at it, nobody hands the job over again.
+_EXPORT_LEASE: Final = timedelta(minutes=5)
 _STATES: Final = {
     "processed": pb.LEDGER_STATE_PROCESSED,
     "unrouted": pb.LEDGER_STATE_UNROUTED,
@@ -566,6 +571,111 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         if not progress.webhooks_done:
             yield _progress(progress)
 
+    def CreateExport(self, request: pb.CreateExportRequest, context: grpc.ServicerContext) -> pb.Export:
+        caller = calls.current().caller
+        caller.require("history:read")
+        faults = [
+            FieldFault(name, reason)
+            for name, reason, is_wrong in (
+                ("format", "must be jsonl, csv, html or txt", request.format not in _FORMATS),
+                ("language", "must be en or pt-BR", request.language not in ("en", "pt-BR")),
+                ("time_zone", "is no time zone", not imports.is_zone(request.time_zone or "UTC")),
+                ("lead_ids", "too many", len(request.lead_ids) > _EXPORT_LEADS_MAX),
+            )
+            if is_wrong
+        ]
+        if faults:
+            raise errors.InvalidArgument("the export is not described rightly", fields=tuple(faults))
+        for lead_id in request.lead_ids:
+            _uuid("lead_ids", lead_id)
+        export_id = uuid7(self._clock())
+
+        def work(conn: postgres.Transaction) -> store.ExportRow:
+            tenant_id = store.find_tenant(conn, caller.tenant)
+            if tenant_id is None:
+                raise errors.NotFound("there is nothing to export")
+            for lead_id in request.lead_ids:
+                self._tenant_of_lead(conn, uuid.UUID(lead_id))
+            store.insert_export(
+                conn,
+                tenant_id=tenant_id,
+                id=export_id,
+                requested_by=caller.subject,
+                instances=_granted(caller),
+                request=MessageToJson(request),
+            )
+            arguments = {"tenant": caller.tenant, "export_id": str(export_id)}
+            store.insert_outbox_rows(
+                conn, [store.OutboxRow(tenant_id, export_id, jobs.EXPORT_LEADS.name, arguments)]
+            )
+            self._audit(conn, tenant_id, "export.create", count=len(request.lead_ids))
+            row = store.find_export(conn, tenant_id=tenant_id, id=export_id)
+            assert row is not None
+            return row
+
+        export = _export(postgres.run_transaction(self._pool, work, timeout_s=_remaining_s()))
+        self._sweeper.wake()
+        return export
+
+    def GetExport(self, request: pb.GetExportRequest, context: grpc.ServicerContext) -> pb.Export:
+        caller = calls.current().caller
+        caller.require("history:read")
+        row = self._find_export(caller.tenant, _uuid("export_id", request.export_id))
+        # It holds what the one who asked for it may see.
+        if row.requested_by != caller.subject:
+            raise errors.NotFound("no such export")
+        return _export(row)
+
+    def GetExportWork(self, request: pb.GetExportWorkRequest, context: grpc.ServicerContext) -> pb.ExportWork:
+        calls.current().caller.require("service")
+        row = self._find_export(request.tenant, _uuid("export_id", request.export_id))
+        return pb.ExportWork(
+            export=_export(row),
+            request=Parse(row.request, pb.CreateExportRequest()),
+            requested_by=row.requested_by,
+            instance_ids=[str(id) for id in row.instances or ()],
+            is_limited=row.instances is not None,
+        )
+
+    def UpdateExport(self, request: pb.UpdateExportRequest, context: grpc.ServicerContext) -> pb.Export:
+        calls.current().caller.require("service")
+        export_id = _uuid("export_id", request.export_id)
+        if request.status not in ("in_progress", "completed", "failed"):
+            raise _invalid("status", "must be in_progress, completed or failed")
+
+        def work(conn: postgres.Transaction) -> None:
+            tenant_id = store.find_tenant(conn, request.tenant)
+            if tenant_id is None:
+                raise errors.NotFound("no such export")
+            store.update_export(
+                conn,
+                tenant_id=tenant_id,
+                id=export_id,
+                status=request.status,
+                leads_done=request.leads_done,
+                leads_total=request.leads_total,
+                file_bytes=request.file_bytes,
+                error=request.error_message or None,
+                at=self._clock(),
+            )
+            if request.status == "in_progress":
+                store.postpone_outbox_row(conn, tenant_id=tenant_id, id=export_id, by=_EXPORT_LEASE)
+            else:
+                store.delete_outbox_row(conn, tenant_id=tenant_id, id=export_id)
+
+        postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
+        return _export(self._find_export(request.tenant, export_id))
+
+    def _find_export(self, tenant: str, export_id: uuid.UUID) -> store.ExportRow:
+        def work(conn: postgres.Transaction) -> store.ExportRow | None:
+            tenant_id = store.find_tenant(conn, tenant)
+            return store.find_export(conn, tenant_id=tenant_id, id=export_id) if tenant_id else None
+
+        row = postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+        if row is None:
+            raise errors.NotFound("no such export")
+        return row
+
     def GetLeadProfile(
         self, request: pb.GetLeadProfileRequest, context: grpc.ServicerContext
     ) -> pb.LeadProfile:
@@ -762,6 +872,22 @@ def _batch(row: store.BatchRow, items: list[batches.Item]) -> pb.Batch:
             for item in items
         ],
         faults=[pb.ItemFault(path=fault.path, reason=fault.reason) for fault in _faults(row.error)],
+    )
+
+
+def _export(row: store.ExportRow) -> pb.Export:
+    done = 100 if row.status == "completed" else 99 * row.leads_done // max(1, row.leads_total)
+    return pb.Export(
+        id=str(row.id),
+        status=row.status,
+        percent=done,
+        leads_done=row.leads_done,
+        leads_total=row.leads_total,
+        file_bytes=row.file_bytes,
+        error_message=row.error_message or "",
+        created_at=row.created_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
     )
 
 

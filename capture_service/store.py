@@ -2124,6 +2124,95 @@ def find_import(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> Impo
 # The outbox
 
 
+class ExportRow(msgspec.Struct, frozen=True, kw_only=True):
+    tenant_id: int
+    id: uuid.UUID
+    requested_by: str
+    instances: list[uuid.UUID] | None
+    request: str
+    status: str
+    leads_done: int
+    leads_total: int
+    file_bytes: int
+    error_message: str | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+_EXPORT_COLUMNS: Final[LiteralString] = """
+  tenant_id, id, requested_by, instances, request, status, leads_done, leads_total, file_bytes,
+  error_message, created_at, started_at, completed_at
+"""
+
+
+def insert_export(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    id: uuid.UUID,
+    requested_by: str,
+    instances: Collection[uuid.UUID] | None,
+    request: str,
+) -> None:
+    conn.execute(
+        """
+        INSERT INTO exports (tenant_id, id, requested_by, instances, request)
+        VALUES (%(tenant_id)s, %(id)s, %(requested_by)s, %(instances)s, %(request)s)
+        """,
+        {
+            "tenant_id": tenant_id,
+            "id": id,
+            "requested_by": requested_by,
+            "instances": None if instances is None else sorted(instances),
+            "request": request,
+        },
+    )
+
+
+def find_export(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> ExportRow | None:
+    with conn.cursor(row_factory=kwargs_row(ExportRow)) as cursor:
+        return cursor.execute(
+            "SELECT " + _EXPORT_COLUMNS + "FROM exports WHERE tenant_id = %(tenant_id)s AND id = %(id)s",
+            {"tenant_id": tenant_id, "id": id},
+        ).fetchone()
+
+
+def update_export(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    id: uuid.UUID,
+    status: str,
+    leads_done: int,
+    leads_total: int,
+    file_bytes: int,
+    error: str | None,
+    at: datetime,
+) -> None:
+    """Note how far an export has come; one that has ended stays as it is."""
+    conn.execute(
+        """
+        UPDATE exports
+        SET status = %(status)s, leads_done = %(leads_done)s, leads_total = %(leads_total)s,
+          file_bytes = %(file_bytes)s, error_message = %(error)s,
+          started_at = coalesce(started_at, %(at)s),
+          completed_at = CASE WHEN %(status)s IN ('completed', 'failed') THEN %(at)s END
+        WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND status IN ('pending', 'in_progress')
+        """,
+        {
+            "tenant_id": tenant_id,
+            "id": id,
+            "status": status,
+            "leads_done": leads_done,
+            "leads_total": leads_total,
+            "file_bytes": file_bytes,
+            "error": error,
+            "at": at,
+        },
+    )
+
+
 class OutboxRow(NamedTuple):
     tenant_id: int
     id: uuid.UUID

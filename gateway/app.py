@@ -93,6 +93,38 @@ OPERATIONS: Final[list[Operation]] = [
         answer=File(exports.MEDIA_TYPES, "The file, as it is made."),
     ),
     Operation(
+        method="POST",
+        path="/exports",
+        view=exports.create_export,
+        tag="History",
+        summary="Export the histories of many leads, by a job",
+        scopes=_READ,
+        body=exports.NewExport,
+        answer=shapes.Export,
+        status=202,
+        errors=(404, 422),
+        takes_key=True,
+    ),
+    Operation(
+        method="GET",
+        path="/exports/{export_id}",
+        view=exports.get_export,
+        tag="History",
+        summary="How far an export has come",
+        scopes=_READ,
+        answer=shapes.Export,
+    ),
+    Operation(
+        method="GET",
+        path="/exports/{export_id}/file",
+        view=exports.get_export_file,
+        tag="History",
+        summary="The file of an export, for 24 hours",
+        scopes=_READ,
+        answer=File(("application/zip",), "One file per lead."),
+        errors=(422,),
+    ),
+    Operation(
         method="GET",
         path="/leads",
         view=leads.list_leads,
@@ -316,6 +348,7 @@ def create(settings: Settings, backends: Backends) -> flask.Flask:
             settings.is_limit_ip_for_all,
         ),
     )
+    app.extensions["exports"] = settings.exports_folder
     app.extensions["replies"] = Replies(settings.redis_url)
     operations.install(app, OPERATIONS)
     meta = webhook.Webhooks(

@@ -1,26 +1,40 @@
-"""/leads/{id}/export: a lead's whole history as a file, made as it is sent."""
+"""Histories as files: of one lead, made as it is sent; of many, made by a job and fetched."""
 
 import re
 import unicodedata
+import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import flask
 import msgspec
 
-from gateway import exporting, parameters, render, request_id, statements
+from gateway import exporting, parameters, render, request_id, shapes, statements
 from gateway.operations import Call
 from plumbing import errors
 from plumbing.errors import FieldFault
 from plumbing.rpc import client
-from protos import history_pb2
+from protos import capture_pb2, history_pb2
 
 MEDIA_TYPES: Final = tuple(found.media_type.partition(";")[0] for found in exporting.FORMATS.values())
 # 100,000 messages take half a minute; whoever reads slower than an hour begins anew.
 _TIMEOUT_S: Final = 3600.0
 _NOT_IN_NAMES: Final = re.compile(r"[^\w.-]+")
+
+
+class NewExport(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """What to export; without leads, all that the token opens."""
+
+    format: Literal["jsonl", "csv", "html", "txt"] = "jsonl"
+    lang: Literal["en", "pt-BR"] = "en"
+    time_zone: Annotated[str, msgspec.Meta(max_length=64)] = "UTC"
+    lead_ids: Annotated[list[shapes.Identifier], msgspec.Meta(max_length=10_000)] = []
+    instance_id: shapes.Identifier | None = None
+    from_date: datetime | None = None
+    to_date: datetime | None = None
 
 
 class Export(msgspec.Struct, kw_only=True, rename="camel"):
@@ -63,7 +77,7 @@ def export_lead(call: Call, lead_id: str, query: Export) -> flask.Response:
     # The first page, before anything is answered: what is refused is refused with its status.
     first = next(messages, list[Mapping[str, Any]]())
     header = exporting.Header(
-        lead=_plain(render.lead(lead)),
+        lead=render.plain(render.lead(lead)),
         exported_at=datetime.now(UTC),
         statements=[statements.of_coverage(row, options.language) for row in covered.conversations],
     )
@@ -103,11 +117,7 @@ def _messages(call: Call, request: history_pb2.ExportMessagesRequest) -> Iterato
         request_id=request_id.current(),
     )
     for page in pages:
-        yield [_plain(render.message(found)) for found in page.messages]
-
-
-def _plain(shown: msgspec.Struct) -> dict[str, Any]:
-    return msgspec.json.decode(render.encode(shown))
+        yield [render.plain(render.message(found)) for found in page.messages]
 
 
 def _attachment(name: str, extension: str) -> str:
@@ -115,3 +125,58 @@ def _attachment(name: str, extension: str) -> str:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     stem = _NOT_IN_NAMES.sub("-", plain).strip("-.")[:60] or "conversation"
     return f'attachment; filename="{stem}.{extension}"'
+
+
+def create_export(call: Call, body: NewExport) -> flask.Response:
+    """Ask for the histories of many leads; the answer says where to ask how far they are."""
+    if _folder() is None:
+        raise errors.FailedPrecondition("exports of many leads are not set up: RECADO_EXPORTS_DIR")
+    faults = [
+        FieldFault(f"leadIds[{index}]", "must be a UUID")
+        for index, lead_id in enumerate(body.lead_ids)
+        if not parameters.is_uuid(lead_id)
+    ]
+    if body.instance_id is not None and not parameters.is_uuid(body.instance_id):
+        faults.append(FieldFault("instanceId", "must be a UUID"))
+    faults += [
+        FieldFault(name, "must have a time zone")
+        for name, moment in (("fromDate", body.from_date), ("toDate", body.to_date))
+        if moment and moment.tzinfo is None
+    ]
+    if faults:
+        raise errors.InvalidArgument("the body is not right", fields=tuple(faults))
+    request = capture_pb2.CreateExportRequest(
+        format=body.format,
+        language=body.lang,
+        time_zone=body.time_zone,
+        lead_ids=body.lead_ids,
+        from_time=body.from_date,
+        to_time=body.to_date,
+        instance_id=body.instance_id or "",
+    )
+    export = call.capture("CreateExport", request)
+    response = flask.Response(render.encode(render.export(export)), 202, mimetype="application/json")
+    response.headers["Location"] = flask.url_for("get_export", export_id=export.id)
+    return response
+
+
+def get_export(call: Call, export_id: str) -> shapes.Export:
+    return render.export(call.capture("GetExport", capture_pb2.GetExportRequest(export_id=export_id)))
+
+
+def get_export_file(call: Call, export_id: str) -> flask.Response:
+    """The zip: for 24 hours, and only for whom asked for it."""
+    export = call.capture("GetExport", capture_pb2.GetExportRequest(export_id=export_id))
+    folder = _folder()
+    path = folder / f"{uuid.UUID(export_id)}.zip" if folder else None
+    if export.status != "completed":
+        raise errors.FailedPrecondition(f"the export is {export.status}")
+    if path is None or not path.is_file():
+        raise errors.NotFound("the file is no longer kept")
+    return flask.send_file(
+        path, mimetype="application/zip", as_attachment=True, download_name=f"recado-{export_id}.zip"
+    )
+
+
+def _folder() -> Path | None:
+    return flask.current_app.extensions["exports"]

@@ -22,6 +22,11 @@ encode = msgspec.json.Encoder().encode
 _read_context = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
+def plain(shown: msgspec.Struct) -> dict[str, Any]:
+    """Give an answer as whoever reads its JSON has it."""
+    return msgspec.json.decode(encode(shown))
+
+
 def moment(holder: Any, name: str) -> str | None:
     """Write a timestamp field in RFC 3339, UTC, with a fraction if there is one; None when it is not set."""
     return getattr(holder, name).ToJsonString() if holder.HasField(name) else None
@@ -293,6 +298,21 @@ def failure(row: capture_pb2.WebhookFailure) -> shapes.Failure:
 
 def ticket(row: capture_pb2.Ticket) -> shapes.Ticket:
     return shapes.Ticket(row.id, row.lead_id, moment(row, "opened_at"), moment(row, "closed_at"))
+
+
+def export(row: capture_pb2.Export) -> shapes.Export:
+    return shapes.Export(
+        row.id,
+        row.status,  # pyright: ignore[reportArgumentType] - the database knows no other
+        row.percent,
+        row.leads_done,
+        row.leads_total,
+        row.file_bytes or None,
+        row.error_message or None,
+        moment(row, "created_at"),
+        moment(row, "started_at"),
+        moment(row, "completed_at"),
+    )
 
 
 def audit_entry(row: history_pb2.AuditEntry) -> shapes.AuditEntry:

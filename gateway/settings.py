@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from plumbing import settings, tokens
 from plumbing.limits import Rate
@@ -26,6 +27,8 @@ class Settings:
     limit_ip: Rate
     is_limit_ip_for_all: bool
     trusted_proxies: int
+    exports_folder: Path | None
+    """Shared with the worker."""
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -48,6 +51,7 @@ def load(environ: Mapping[str, str]) -> Settings:
             limit_user=env.parsed("RECADO_LIMIT_USER", "100/minute", Rate.parse),
             limit_ip=env.parsed("RECADO_LIMIT_IP", "1000/hour", Rate.parse),
             is_limit_ip_for_all=env.flag("RECADO_LIMIT_IP_FOR_ALL", False),
+            exports_folder=Path(folder) if (folder := env.text("RECADO_EXPORTS_DIR", "")) else None,
             trusted_proxies=env.integer("RECADO_TRUSTED_PROXIES", 0, at_least=0, at_most=10),
         )
         if app_secrets and not found.app_secrets:

@@ -388,6 +388,21 @@ class Replayed(Struct, rename="camel"):
     messages_imported: int
 
 
+class Export(Struct, rename="camel"):
+    """The histories of many leads as one zip, and how far it has come."""
+
+    export_id: Identifier
+    status: Literal["pending", "in_progress", "completed", "failed"]
+    percent: Annotated[int, Meta(ge=0, le=100)]
+    leads_done: int
+    leads_total: int
+    file_bytes: int | None
+    error_message: str | None
+    created_at: Moment | None
+    started_at: Moment | None
+    completed_at: Moment | None
+
+
 class AuditEntry(Struct, rename="camel"):
     id: Identifier
     happened_at: Moment | None

@@ -506,3 +506,91 @@ class Ticket(_message.Message):
     opened_at: _timestamp_pb2.Timestamp
     closed_at: _timestamp_pb2.Timestamp
     def __init__(self, id: _Optional[str] = ..., lead_id: _Optional[str] = ..., opened_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., closed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class CreateExportRequest(_message.Message):
+    __slots__ = ("format", "language", "time_zone", "lead_ids", "from_time", "to_time", "instance_id")
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
+    LEAD_IDS_FIELD_NUMBER: _ClassVar[int]
+    FROM_TIME_FIELD_NUMBER: _ClassVar[int]
+    TO_TIME_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_ID_FIELD_NUMBER: _ClassVar[int]
+    format: str
+    language: str
+    time_zone: str
+    lead_ids: _containers.RepeatedScalarFieldContainer[str]
+    from_time: _timestamp_pb2.Timestamp
+    to_time: _timestamp_pb2.Timestamp
+    instance_id: str
+    def __init__(self, format: _Optional[str] = ..., language: _Optional[str] = ..., time_zone: _Optional[str] = ..., lead_ids: _Optional[_Iterable[str]] = ..., from_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., to_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., instance_id: _Optional[str] = ...) -> None: ...
+
+class GetExportRequest(_message.Message):
+    __slots__ = ("export_id",)
+    EXPORT_ID_FIELD_NUMBER: _ClassVar[int]
+    export_id: str
+    def __init__(self, export_id: _Optional[str] = ...) -> None: ...
+
+class Export(_message.Message):
+    __slots__ = ("id", "status", "percent", "leads_done", "leads_total", "file_bytes", "error_message", "created_at", "started_at", "completed_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    LEADS_DONE_FIELD_NUMBER: _ClassVar[int]
+    LEADS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    FILE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    status: str
+    percent: int
+    leads_done: int
+    leads_total: int
+    file_bytes: int
+    error_message: str
+    created_at: _timestamp_pb2.Timestamp
+    started_at: _timestamp_pb2.Timestamp
+    completed_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[str] = ..., percent: _Optional[int] = ..., leads_done: _Optional[int] = ..., leads_total: _Optional[int] = ..., file_bytes: _Optional[int] = ..., error_message: _Optional[str] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., completed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class GetExportWorkRequest(_message.Message):
+    __slots__ = ("tenant", "export_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    EXPORT_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    export_id: str
+    def __init__(self, tenant: _Optional[str] = ..., export_id: _Optional[str] = ...) -> None: ...
+
+class ExportWork(_message.Message):
+    __slots__ = ("export", "request", "requested_by", "instance_ids", "is_limited")
+    EXPORT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    REQUESTED_BY_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_IDS_FIELD_NUMBER: _ClassVar[int]
+    IS_LIMITED_FIELD_NUMBER: _ClassVar[int]
+    export: Export
+    request: CreateExportRequest
+    requested_by: str
+    instance_ids: _containers.RepeatedScalarFieldContainer[str]
+    is_limited: bool
+    def __init__(self, export: _Optional[_Union[Export, _Mapping]] = ..., request: _Optional[_Union[CreateExportRequest, _Mapping]] = ..., requested_by: _Optional[str] = ..., instance_ids: _Optional[_Iterable[str]] = ..., is_limited: _Optional[bool] = ...) -> None: ...
+
+class UpdateExportRequest(_message.Message):
+    __slots__ = ("tenant", "export_id", "status", "leads_done", "leads_total", "file_bytes", "error_message")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    EXPORT_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    LEADS_DONE_FIELD_NUMBER: _ClassVar[int]
+    LEADS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    FILE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    export_id: str
+    status: str
+    leads_done: int
+    leads_total: int
+    file_bytes: int
+    error_message: str
+    def __init__(self, tenant: _Optional[str] = ..., export_id: _Optional[str] = ..., status: _Optional[str] = ..., leads_done: _Optional[int] = ..., leads_total: _Optional[int] = ..., file_bytes: _Optional[int] = ..., error_message: _Optional[str] = ...) -> None: ...

@@ -129,6 +129,26 @@ class CaptureServiceStub:
                 request_serializer=protos_dot_capture__pb2.ReopenTicketRequest.SerializeToString,
                 response_deserializer=protos_dot_capture__pb2.Ticket.FromString,
                 _registered_method=True)
+        self.CreateExport = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/CreateExport',
+                request_serializer=protos_dot_capture__pb2.CreateExportRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.Export.FromString,
+                _registered_method=True)
+        self.GetExport = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/GetExport',
+                request_serializer=protos_dot_capture__pb2.GetExportRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.Export.FromString,
+                _registered_method=True)
+        self.GetExportWork = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/GetExportWork',
+                request_serializer=protos_dot_capture__pb2.GetExportWorkRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.ExportWork.FromString,
+                _registered_method=True)
+        self.UpdateExport = channel.unary_unary(
+                '/recado.capture.v1.CaptureService/UpdateExport',
+                request_serializer=protos_dot_capture__pb2.UpdateExportRequest.SerializeToString,
+                response_deserializer=protos_dot_capture__pb2.Export.FromString,
+                _registered_method=True)
         self.GetLeadProfile = channel.unary_unary(
                 '/recado.capture.v1.CaptureService/GetLeadProfile',
                 request_serializer=protos_dot_capture__pb2.GetLeadProfileRequest.SerializeToString,
@@ -293,6 +313,34 @@ class CaptureServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateExport(self, request, context):
+        """Ask for the histories of many leads as one file, which a job makes. Scope: history:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetExport(self, request, context):
+        """How far an export has come. Only for whom asked for it. Scope: history:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetExportWork(self, request, context):
+        """What the worker needs to make an export. Scope: service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateExport(self, request, context):
+        """How far the worker has come with an export. Scope: service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetLeadProfile(self, request, context):
         """What is known of a lead and through which number to ask for more. Scope: service.
         """
@@ -405,6 +453,26 @@ def add_CaptureServiceServicer_to_server(servicer, server):
                     servicer.ReopenTicket,
                     request_deserializer=protos_dot_capture__pb2.ReopenTicketRequest.FromString,
                     response_serializer=protos_dot_capture__pb2.Ticket.SerializeToString,
+            ),
+            'CreateExport': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateExport,
+                    request_deserializer=protos_dot_capture__pb2.CreateExportRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.Export.SerializeToString,
+            ),
+            'GetExport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetExport,
+                    request_deserializer=protos_dot_capture__pb2.GetExportRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.Export.SerializeToString,
+            ),
+            'GetExportWork': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetExportWork,
+                    request_deserializer=protos_dot_capture__pb2.GetExportWorkRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.ExportWork.SerializeToString,
+            ),
+            'UpdateExport': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateExport,
+                    request_deserializer=protos_dot_capture__pb2.UpdateExportRequest.FromString,
+                    response_serializer=protos_dot_capture__pb2.Export.SerializeToString,
             ),
             'GetLeadProfile': grpc.unary_unary_rpc_method_handler(
                     servicer.GetLeadProfile,
@@ -930,6 +998,114 @@ class CaptureService:
             '/recado.capture.v1.CaptureService/ReopenTicket',
             protos_dot_capture__pb2.ReopenTicketRequest.SerializeToString,
             protos_dot_capture__pb2.Ticket.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateExport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/CreateExport',
+            protos_dot_capture__pb2.CreateExportRequest.SerializeToString,
+            protos_dot_capture__pb2.Export.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetExport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/GetExport',
+            protos_dot_capture__pb2.GetExportRequest.SerializeToString,
+            protos_dot_capture__pb2.Export.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetExportWork(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/GetExportWork',
+            protos_dot_capture__pb2.GetExportWorkRequest.SerializeToString,
+            protos_dot_capture__pb2.ExportWork.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateExport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recado.capture.v1.CaptureService/UpdateExport',
+            protos_dot_capture__pb2.UpdateExportRequest.SerializeToString,
+            protos_dot_capture__pb2.Export.FromString,
             options,
             channel_credentials,
             insecure,

@@ -7,13 +7,22 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from plumbing import errors, queues, settings, telemetry, tokens
 from plumbing.rpc import client
-from protos import capture_pb2, capture_pb2_grpc, enrichment_pb2, enrichment_pb2_grpc, jobs
+from protos import (
+    capture_pb2,
+    capture_pb2_grpc,
+    enrichment_pb2,
+    enrichment_pb2_grpc,
+    history_pb2_grpc,
+    jobs,
+)
+from recado import exporting
 
 _NICENESS: Final = 10
 
@@ -32,6 +41,9 @@ class Settings:
     auth_secret: str
     capture_address: str
     enrichment_address: str
+    history_address: str
+    exports_folder: Path | None
+    """Shared with the gateway; None where nobody exports many leads."""
     metrics_port: int
 
 
@@ -43,6 +55,8 @@ def load(environ: Mapping[str, str]) -> Settings:
             auth_secret=env.secret("RECADO_AUTH_SECRET"),
             capture_address=env.address("RECADO_CAPTURE_ADDRESS"),
             enrichment_address=env.address("RECADO_ENRICHMENT_ADDRESS"),
+            history_address=env.address("RECADO_HISTORY_ADDRESS"),
+            exports_folder=Path(folder) if (folder := env.text("RECADO_EXPORTS_DIR", "")) else None,
             metrics_port=env.integer("RECADO_METRICS_PORT", 0, at_least=0, at_most=65535),
         )
 
@@ -50,8 +64,11 @@ def load(environ: Mapping[str, str]) -> Settings:
 class Jobs:
     """One method per job. Each may run twice; the services see to it that it does no harm."""
 
-    def __init__(self, capture: Any, enrichment: Any, token: Callable[[], str]) -> None:
+    def __init__(
+        self, capture: Any, enrichment: Any, token: Callable[[], str], exporter: exporting.Exporter
+    ) -> None:
         """`capture` and `enrichment` are the stubs; `token` gives the worker's own token."""
+        self._exporter = exporter
         self._capture = capture
         self._enrichment = enrichment
         self._token = token
@@ -62,6 +79,7 @@ class Jobs:
             jobs.RUN_SYNC.name: self.run_sync,
             jobs.MERGE_LEADS.name: self.merge_leads,
             jobs.APPLY_WEBHOOK.name: self.apply_webhook,
+            jobs.EXPORT_LEADS.name: self.export_leads,
         }
 
     def enrich_lead(self, *, tenant: str, lead_id: str, outbox_id: str) -> None:
@@ -135,6 +153,10 @@ class Jobs:
             timeout_s=_APPLY_TIMEOUT_S,
         )
 
+    def export_leads(self, *, tenant: str, export_id: str) -> None:
+        """Make the file of an export."""
+        self._exporter.run(tenant, export_id)
+
     def _call(self, method: Any, request: Any, *, timeout_s: float) -> Any:
         return client.call(method, request, token=self._token(), timeout_s=timeout_s)
 
@@ -145,10 +167,19 @@ def main() -> None:
     telemetry.serve_metrics(config.metrics_port)
     # Jobs can wait; webhooks on the same machine cannot.
     os.nice(_NICENESS)
+    capture = capture_pb2_grpc.CaptureServiceStub(client.open_channel(config.capture_address))
+    own_token = tokens.OwnToken(config.auth_secret, subject="worker")
     work = Jobs(
-        capture_pb2_grpc.CaptureServiceStub(client.open_channel(config.capture_address)),
+        capture,
         enrichment_pb2_grpc.EnrichmentServiceStub(client.open_channel(config.enrichment_address)),
-        tokens.OwnToken(config.auth_secret, subject="worker"),
+        own_token,
+        exporting.Exporter(
+            capture,
+            history_pb2_grpc.HistoryServiceStub(client.open_channel(config.history_address)),
+            own_token,
+            auth_secret=config.auth_secret,
+            folder=config.exports_folder,
+        ),
     )
     queues.run_worker(config.redis_url, jobs.QUEUES, work.handlers())
 

@@ -34,6 +34,10 @@ class Folder:
     def state(self) -> Path:
         return self.path / "run" / "state.json"
 
+    @property
+    def exports(self) -> Path:
+        return self.path / "exports"
+
     def log(self, name: str) -> Path:
         return self.path / "logs" / f"{name}.log"
 

@@ -166,6 +166,7 @@ class Plan:
         environment = {
             **self._clean_environment(),
             **credentials.choose(self._environ, kept, _SECRETS[name]),
+            "RECADO_EXPORTS_DIR": self._environ.get("RECADO_EXPORTS_DIR") or str(self._folder.exports),
             **{f"RECADO_{service.upper()}_ADDRESS": self._address(service) for service in SERVICES},
             "RECADO_METRICS_PORT": str(self._ports[f"{name} metrics"]),
             **own,

@@ -6,6 +6,7 @@ import hmac
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import flask.testing
@@ -132,7 +133,9 @@ def _pool(dsn: str, role: str) -> Any:
 
 
 @pytest.fixture
-def system(database: str, database_url_for: Callable[[str], str], auth_secret: str) -> Iterator[System]:
+def system(
+    database: str, database_url_for: Callable[[str], str], auth_secret: str, tmp_path: Path
+) -> Iterator[System]:
     def clock() -> datetime:
         return datetime.now(UTC)
 
@@ -179,6 +182,7 @@ def system(database: str, database_url_for: Callable[[str], str], auth_secret: s
         limit_ip=Rate(1_000_000, 60),
         is_limit_ip_for_all=False,
         trusted_proxies=0,
+        exports_folder=tmp_path,
     )
     backends = Backends(
         capture_address=capture.address, history_address=history.address, auth_secret=auth_secret

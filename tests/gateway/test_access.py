@@ -29,6 +29,9 @@ ROUTES = [
     Route("GET", "/conversations/sync/{sync}", None, 200, 200, 404, ("history:sync", "history:read")),
     Route("GET", "/conversations/stream?leadId={lead}", None, 200, 200, 404, ("history:read",)),
     Route("GET", "/messages/search?q=segredo", None, 200, 200, 200, ("history:read",)),
+    Route("POST", "/exports", {"format": "csv"}, 202, 202, 404, ("history:read",)),
+    Route("GET", "/exports/{export}", None, 200, 404, 404, ("history:read",)),
+    Route("GET", "/exports/{export}/file", None, 422, 404, 404, ("history:read",)),
     Route("GET", "/leads", None, 200, 200, 200, ("history:read",)),
     Route("GET", "/leads/{lead}/export", None, 200, 200, 404, ("history:read",)),
     Route("GET", "/leads/{lead}/coverage", None, 200, 200, 404, ("history:read",)),
@@ -83,6 +86,7 @@ class Ours(NamedTuple):
     batch: str
     merge: str
     ticket: str
+    export: str
 
 
 @pytest.fixture
@@ -101,7 +105,8 @@ def ours(system: System, owner: str) -> Ours:
     batch = system.page(owner, lead["id"])["messages"][0]["batchId"]
     tickets = system.get(f"/leads/{lead['id']}/tickets", owner).json["tickets"]
     ticket = next(found for found in tickets if not found["closedAt"])
-    return Ours(lead["id"], sync, instance, batch, merge["id"], ticket["id"])
+    export = system.post("/exports", owner, {}).json["exportId"]
+    return Ours(lead["id"], sync, instance, batch, merge["id"], ticket["id"], export)
 
 
 def ask(system: System, route: Route, ours: Ours, token: str | None) -> Any:

@@ -8,8 +8,15 @@ import msgspec
 import pytest
 
 from plumbing import errors, tokens
-from protos import capture_pb2, capture_pb2_grpc, enrichment_pb2, enrichment_pb2_grpc, jobs
-from recado import worker
+from protos import (
+    capture_pb2,
+    capture_pb2_grpc,
+    enrichment_pb2,
+    enrichment_pb2_grpc,
+    history_pb2_grpc,
+    jobs,
+)
+from recado import exporting, worker
 from tests.worker.conftest import Services
 
 LEAD = "0193a2b0-0000-7000-8000-00000000000a"
@@ -23,6 +30,13 @@ def work(channel: Any, auth_secret: str) -> worker.Jobs:
         capture_pb2_grpc.CaptureServiceStub(channel),
         enrichment_pb2_grpc.EnrichmentServiceStub(channel),
         tokens.OwnToken(auth_secret, subject="worker"),
+        exporting.Exporter(
+            capture_pb2_grpc.CaptureServiceStub(channel),
+            history_pb2_grpc.HistoryServiceStub(channel),
+            tokens.OwnToken(auth_secret, subject="worker"),
+            auth_secret=auth_secret,
+            folder=None,
+        ),
     )
 
 

@@ -52,6 +52,7 @@ def environment(valkey: str, address: str, auth_secret: str) -> dict[str, str]:
         "RECADO_AUTH_SECRET": auth_secret,
         "RECADO_CAPTURE_ADDRESS": address,
         "RECADO_ENRICHMENT_ADDRESS": address,
+        "RECADO_HISTORY_ADDRESS": address,
     }
 
 

@@ -1,0 +1,155 @@
+"""The histories of many leads as one file: asked for, made by the job, fetched by whom asked."""
+
+import io
+import json
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plumbing import tokens
+from plumbing.rpc import client
+from protos import capture_pb2_grpc, history_pb2_grpc
+from recado import exporting
+from tests import wire
+from tests.gateway.conftest import System
+
+OTHER = "5511900001111"
+
+
+@pytest.fixture
+def leads(system: System, owner: str) -> dict[str, str]:
+    """The ids of two leads by name; the second is known through another number."""
+    system.register(owner)
+    system.register(owner, number_id="999", display_number="551140000099")
+    system.post_webhook(wire.messages(wire.text("a1", "oi"), wire.text("a2", "tudo bem?", at=wire.NOON + 1)))
+    other = wire.change(
+        messages=[wire.text("b1", "ol\u00e1", sender=OTHER)],
+        contacts=[wire.contact(OTHER, "Bia / ../../x")],
+        number_id="999",
+    )
+    system.post_webhook(wire.webhook(wire.entry(other)))
+    return {lead["name"]: lead["id"] for lead in system.leads(owner)}
+
+
+@pytest.fixture
+def work(system: System, auth_secret: str, tmp_path: Path) -> Any:
+    """Do the worker's part for one export."""
+    own = tokens.OwnToken(auth_secret, subject="worker")
+    with (
+        client.open_channel(system.capture.address) as capture,
+        client.open_channel(system.history_address) as history,
+    ):
+        yield exporting.Exporter(
+            capture_pb2_grpc.CaptureServiceStub(capture),
+            history_pb2_grpc.HistoryServiceStub(history),
+            own,
+            auth_secret=auth_secret,
+            folder=tmp_path,
+        ).run
+
+
+def fetch(system: System, token: str, export_id: str) -> zipfile.ZipFile:
+    answer = system.get(f"/exports/{export_id}/file", token)
+    assert answer.status_code == 200, answer.text
+    assert answer.mimetype == "application/zip"
+    content = io.BytesIO(answer.data)
+    answer.close()
+    return zipfile.ZipFile(content)
+
+
+def test_all_leads_are_one_file_each(system: System, owner: str, leads: dict[str, str], work: Any):
+    begun = system.post("/exports", owner, {"format": "jsonl"})
+    assert begun.status_code == 202
+    export_id = begun.json["exportId"]
+    assert begun.headers["Location"].endswith(f"/exports/{export_id}")
+    assert system.get(f"/exports/{export_id}/file", owner).status_code == 422
+
+    work("padaria", export_id)
+    work("padaria", export_id)
+
+    done = system.get(f"/exports/{export_id}", owner).json
+    assert (done["status"], done["percent"]) == ("completed", 100)
+    assert (done["leadsDone"], done["leadsTotal"]) == (2, 2)
+    archive = fetch(system, owner, export_id)
+    assert sorted(archive.namelist()) == ["00001-Ana-Souza.jsonl", "00002-Bia-..-..-x.jsonl"]
+    lines = archive.read("00001-Ana-Souza.jsonl").splitlines()
+    assert [json.loads(line)["body"] for line in lines] == ["oi", "tudo bem?"]
+    assert done["fileBytes"] > 0
+    assert system.execute("SELECT count(*) FROM outbox WHERE job = 'export_leads'").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("file_format", ["csv", "html", "txt"])
+def test_some_leads_in_any_format(
+    system: System, owner: str, leads: dict[str, str], work: Any, file_format: str
+):
+    body = {
+        "format": file_format,
+        "leadIds": [leads["Ana Souza"]],
+        "lang": "pt-BR",
+        "timeZone": "America/Sao_Paulo",
+        "fromDate": "2026-09-21T14:13:21Z",
+    }
+    export_id = system.post("/exports", owner, body).json["exportId"]
+
+    work("padaria", export_id)
+
+    archive = fetch(system, owner, export_id)
+    [name] = archive.namelist()
+    text = archive.read(name).decode("utf-8-sig")
+    assert "tudo bem?" in text
+    assert ">oi<" not in text
+
+
+def test_an_export_holds_what_the_token_opens_and_is_for_its_owner(
+    system: System, owner: str, leads: dict[str, str], work: Any, token_for: Callable[..., str]
+):
+    instances = system.get("/instances", owner).json["instances"]
+    [first] = [row["id"] for row in instances if row["phoneNumberId"] != "999"]
+    limited = token_for("padaria", subject="limited", instances=[first], scopes=["history:read"])
+    assert system.post("/exports", limited, {"leadIds": list(leads.values())}).status_code == 404
+    export_id = system.post("/exports", limited, {}).json["exportId"]
+
+    work("padaria", export_id)
+
+    assert fetch(system, limited, export_id).namelist() == ["00001-Ana-Souza.jsonl"]
+    assert system.get(f"/exports/{export_id}/file", owner).status_code == 404
+    entries = system.get("/audit", owner).json["entries"]
+    assert {entry["subject"] for entry in entries if "export" in entry["action"]} == {"limited"}
+
+
+def test_what_is_wrong_with_an_export_is_named(system: System, owner: str, leads: dict[str, str]):
+    wrong = {"format": "pdf", "lang": "fr", "leadIds": ["7"], "timeZone": "x" * 65, "instanceId": 7}
+    for name, value in wrong.items():
+        answer = system.post("/exports", owner, {name: value})
+        assert answer.status_code == 400, (name, answer.text)
+        assert answer.json["errors"][0]["field"].startswith(name)
+    answer = system.post("/exports", owner, {"timeZone": "Mars/Olympus"})
+    assert answer.json["errors"][0]["field"] == "timeZone"
+
+
+def test_without_a_folder_it_says_so(system: System, owner: str, leads: dict[str, str]):
+    gateway = system.another(exports_folder=None)
+    headers = {"Authorization": f"Bearer {owner}"}
+
+    answer = gateway.post("/api/v1/whatsapp/exports", json={}, headers=headers)
+
+    assert answer.status_code == 422
+    assert "RECADO_EXPORTS_DIR" in answer.json["detail"]
+
+
+def test_files_are_kept_for_a_day(
+    system: System, owner: str, leads: dict[str, str], work: Any, tmp_path: Path
+):
+    first = system.post("/exports", owner, {}).json["exportId"]
+    work("padaria", first)
+    old = time.time() - exporting.KEPT.total_seconds() - 60
+    os.utime(tmp_path / f"{first}.zip", (old, old))
+
+    work("padaria", system.post("/exports", owner, {}).json["exportId"])
+
+    assert system.get(f"/exports/{first}/file", owner).status_code == 404
