@@ -1,7 +1,6 @@
-"""What a person types to find a lead, made comparable with what is stored.
+"""What a person types to find somebody or something, made comparable with what is stored.
 
-Names are compared without case and without accents ("joao" finds "João"), and as the plain letters
-that ornamental ones stand for: people write their names in bold or in script.
+Without case and accents ("joao" finds "João"), and as the plain letters that ornamental ones stand for.
 """
 
 import re
@@ -26,16 +25,12 @@ def _plain_letters() -> dict[str, str]:
     return plain
 
 
-_PLAIN: Final = _plain_letters()
-
-# The two arguments of SQL's translate(), which does with stored names what `comparable` does here.
-ACCENTED: Final = "".join(_PLAIN)
-PLAIN: Final = "".join(_PLAIN.values())
+_PLAIN: Final = str.maketrans(_plain_letters())
 
 
 def comparable(text: str) -> str:
-    """Give a typed text in the form in which the database compares names."""
-    return unicodedata.normalize("NFKC", text).strip().lower().translate(str.maketrans(_PLAIN))
+    """Give a text without case, marks and ornament."""
+    return unicodedata.normalize("NFKC", text).strip().lower().translate(_PLAIN)
 
 
 def number_forms(text: str) -> list[str]:

@@ -28,7 +28,9 @@ _LEADS_FOUND_MAX: Final = 5
 _TYPE_CHARS_MAX: Final = 64
 _SUBJECT_CHARS_MAX: Final = 200
 # Of messages that words are in, no more are looked at; beyond, going through the newest is quicker.
-_MATCHES_MAX: Final = 10_000
+_MATCHES_MAX: Final = 5_000
+# Where they are known to be in more, the next so many messages are looked through first.
+_LOOKED_THROUGH: Final = 2_000
 # What changed beyond it is not told piece by piece.
 _CHANGED_MAX: Final = 1000
 _EXPORT_PAGE: Final = 500
@@ -97,6 +99,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
 
         position = _position(request.page_token, question(is_descending=is_descending))
         after = (position.moment, position.row_id) if position and position.moment else None
+        known = position.total if position else None
 
         def work(conn: postgres.Transaction) -> tuple[pb.ListMessagesResponse, _Recorded | None]:
             # Before anything is read: what is committed later may be missing from the answer.
@@ -111,7 +114,9 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             if around:
                 part = _around(conn, wanted, around, is_descending=is_descending, count=page_size)
             else:
-                part = _part(conn, wanted, is_descending=is_descending, after=after, count=page_size)
+                part = _part(
+                    conn, wanted, is_descending=is_descending, after=after, count=page_size, known=known
+                )
             in_all = sum(row.message_count for row in conversations)
             if wanted.is_whole and not asked.instance_id:
                 total, carried = in_all, None
@@ -161,6 +166,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         question = ("search", caller.tenant, lead_id, from_time, to_time, *asked.question)
         position = _position(request.page_token, question)
         after = (position.moment, position.row_id) if position and position.moment else None
+        known = position.total if position else None
         terms = asked.terms or []
 
         def work(conn: postgres.Transaction) -> tuple[pb.SearchMessagesResponse, _Recorded | None]:
@@ -177,7 +183,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             if lead_id:
                 lead, _ = _open(conn, access, lead_id)
                 wanted = store.replaced(wanted, lead_id=lead.id)
-            part = _part(conn, wanted, is_descending=True, after=after, count=page_size)
+            part = _part(conn, wanted, is_descending=True, after=after, count=page_size, known=known)
             total = position.total if position and position.total is not None else part.matched or 0
             marked = words.marks(terms, self._forms(conn, terms))
             recorded = self._record("messages.search", access, wanted.lead_id, len(part.rows))
@@ -473,9 +479,11 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             if instance is None:
                 raise errors.NotFound("no such instance")
             instance_ids = [instance]
-        found_words = None
+        found_words = words_as_typed = None
         if asked.terms is not None:
-            found_words = words.query(asked.terms, self._forms(conn, asked.terms))
+            forms = self._forms(conn, asked.terms)
+            found_words = words.query(asked.terms, forms)
+            words_as_typed = words.query(asked.terms, forms, is_as_typed=True)
         return store.MessageFilter(
             tenant_id=access.tenant_id,
             instance_ids=instance_ids,
@@ -486,6 +494,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             outbound_statuses=asked.outbound_statuses,
             inbound_statuses=asked.inbound_statuses,
             words=found_words,
+            words_as_typed=words_as_typed,
         )
 
     def _forms(self, conn: postgres.Transaction, terms: Sequence[words.Term]) -> dict[str, words.Forms]:
@@ -611,8 +620,9 @@ def _part(
     is_descending: bool,
     after: store.Place | None,
     count: int,
+    known: int | None = None,
 ) -> _Part:
-    """Give the next page of what is wanted."""
+    """Give the next page of what is wanted; `known` is how many there are, where an earlier page said."""
     if wanted.words is None:
         rows = store.list_messages(
             conn, wanted, is_descending=is_descending, after=after, count_max=count + 1
@@ -620,14 +630,16 @@ def _part(
         return _Part(rows[:count], len(rows) > count)
     if not wanted.words:
         return _Part([], has_more=False, matched=0)
-    found = store.list_matches(
-        conn,
-        wanted,
-        is_descending=is_descending,
-        after=after,
-        count_max=count + 1,
-        bound=_MATCHES_MAX + 1,
-    )
+    if known and known > _MATCHES_MAX:
+        until = store.place_ahead(
+            conn, wanted, is_descending=is_descending, after=after, count=_LOOKED_THROUGH
+        )
+        rows = store.list_messages(
+            conn, wanted, is_descending=is_descending, after=after, until=until, count_max=count + 1
+        )
+        if until is None or len(rows) > count:
+            return _Part(rows[:count], len(rows) > count)
+    found = _matches(conn, wanted, is_descending=is_descending, after=after, count_max=count + 1)
     if found.found > _MATCHES_MAX:
         rows = store.list_messages(
             conn, wanted, is_descending=is_descending, after=after, count_max=count + 1
@@ -637,6 +649,32 @@ def _part(
     if is_descending:
         rows.reverse()
     return _Part(rows, len(found.places) > count, matched=found.found)
+
+
+def _matches(
+    conn: postgres.Transaction,
+    wanted: store.MessageFilter,
+    *,
+    is_descending: bool = False,
+    after: store.Place | None = None,
+    count_max: int = 1,
+) -> store.Matches:
+    """Find messages with the wanted words: no more than one beyond _MATCHES_MAX."""
+    # Words as they were typed are found in half the time of all that begin so. Where they alone are in
+    # too many messages, nothing else needs to be known.
+    found = store.Matches([], 0)
+    for sought in dict.fromkeys((wanted.words_as_typed, wanted.words)):
+        found = store.list_matches(
+            conn,
+            store.replaced(wanted, words=sought),
+            is_descending=is_descending,
+            after=after,
+            count_max=count_max,
+            bound=_MATCHES_MAX + 1,
+        )
+        if found.found > _MATCHES_MAX:
+            break
+    return found
 
 
 def _around(
@@ -667,8 +705,7 @@ def _total(conn: postgres.Transaction, wanted: store.MessageFilter, part: _Part,
         return part.matched
     if not wanted.words:
         return 0
-    bound = _MATCHES_MAX + 1
-    return store.list_matches(conn, wanted, is_descending=False, after=None, count_max=1, bound=bound).found
+    return _matches(conn, wanted).found
 
 
 def _token(row: store.MessageRow, total: int | None, question: tuple[Any, ...]) -> str:
@@ -696,12 +733,7 @@ def _resumed(token: str) -> resuming.Moment | None:
 
 
 def _lead_search(query: str) -> store.LeadSearch:
-    return store.LeadSearch(
-        text=search.comparable(query),
-        numbers=search.number_forms(query),
-        accented=search.ACCENTED,
-        plain=search.PLAIN,
-    )
+    return store.LeadSearch(text=query.strip(), numbers=search.number_forms(query))
 
 
 def _filter(prefix: str, told: pb.MessageFilter) -> _Asked:

@@ -184,6 +184,8 @@ class MessageFilter(msgspec.Struct, frozen=True, kw_only=True):
     inbound_statuses: list[int] | None = None
     words: str | None = None
     """A tsquery."""
+    words_as_typed: str | None = None
+    """Another, which finds a part of it in less time."""
 
     @property
     def is_whole(self) -> bool:
@@ -205,13 +207,14 @@ def list_messages(
     is_descending: bool,
     after: Place | None,
     count_max: int,
+    until: Place | None = None,
 ) -> list[MessageRow]:
-    """Give the next messages by (sent_at, id).
+    """Give the next messages by (sent_at, id), none of them beyond `until`.
 
     Of one lead they are a range of its index, and of all a range of the index by time: any depth has one
     price. With words every message on the way is looked at: that is for words that are in very many.
     """
-    moment: LiteralString = "m.sent_at" if wanted.lead_id else "(m.sent_at AT TIME ZONE 'UTC')"
+    moment = _ordering_moment(wanted)
     direction: LiteralString = " DESC" if is_descending else ""
     if wanted.words is not None:
         # It would gather everything first.
@@ -223,6 +226,7 @@ def list_messages(
             + "FROM whatsapp_messages m WHERE m.tenant_id = %(tenant_id)s"
             + _matching(wanted)
             + _keyset(moment, after, is_descending=is_descending)
+            + _keyset_until(moment, until, is_descending=is_descending)
             + " ORDER BY "
             + moment
             + direction
@@ -232,12 +236,38 @@ def list_messages(
             {
                 **_match_parameters(wanted),
                 **_keyset_parameters(after, is_naive=wanted.lead_id is None),
+                **_keyset_parameters(until, is_naive=wanted.lead_id is None, prefix="until"),
                 "count_max": count_max,
             },
         ).fetchall()
     if wanted.words is not None:
         conn.execute("SET LOCAL enable_bitmapscan = on")
     return rows
+
+
+def place_ahead(
+    conn: Connection[Any], wanted: MessageFilter, *, is_descending: bool, after: Place | None, count: int
+) -> Place | None:
+    """Say where the message stands that is so many further on, whatever it says; None beyond the last."""
+    moment = _ordering_moment(wanted)
+    direction: LiteralString = " DESC" if is_descending else ""
+    row = conn.execute(
+        "SELECT m.sent_at, m.id FROM whatsapp_messages m WHERE m.tenant_id = %(tenant_id)s"
+        + _matching(MessageFilter(tenant_id=wanted.tenant_id, lead_id=wanted.lead_id))
+        + _keyset(moment, after, is_descending=is_descending)
+        + " ORDER BY "
+        + moment
+        + direction
+        + ", m.id"
+        + direction
+        + " OFFSET %(count)s LIMIT 1",
+        {
+            **_match_parameters(wanted),
+            **_keyset_parameters(after, is_naive=wanted.lead_id is None),
+            "count": count,
+        },
+    ).fetchone()
+    return (row[0], row[1]) if row else None
 
 
 class Matches(NamedTuple):
@@ -262,7 +292,7 @@ def list_matches(
         """
         WITH matched AS MATERIALIZED (
           SELECT m.sent_at, m.id FROM whatsapp_messages m
-          WHERE m.tenant_id = %(tenant_id)s
+          WHERE m.tenant_id = %(tenant_id)s::int4 -- a GIN index takes its own type alone
         """
         + _matching(wanted)
         + _keyset("m.sent_at", after, is_descending=is_descending)
@@ -393,6 +423,11 @@ def _match_parameters(wanted: MessageFilter) -> dict[str, Any]:
     return msgspec.structs.asdict(wanted)
 
 
+def _ordering_moment(wanted: MessageFilter) -> LiteralString:
+    """Give the expression by which the messages of one lead, or of all, stand in an index."""
+    return "m.sent_at" if wanted.lead_id else "(m.sent_at AT TIME ZONE 'UTC')"
+
+
 def _keyset(moment: LiteralString, after: Place | None, *, is_descending: bool) -> LiteralString:
     if after is None:
         return ""
@@ -400,10 +435,20 @@ def _keyset(moment: LiteralString, after: Place | None, *, is_descending: bool) 
     return " AND (" + moment + ", m.id) " + than + " (%(after_time)s, %(after_id)s)"
 
 
-def _keyset_parameters(after: Place | None, *, is_naive: bool = False) -> dict[str, Any]:
-    if after is None:
+def _keyset_until(moment: LiteralString, until: Place | None, *, is_descending: bool) -> LiteralString:
+    if until is None:
+        return ""
+    than: LiteralString = ">=" if is_descending else "<="
+    return " AND (" + moment + ", m.id) " + than + " (%(until_time)s, %(until_id)s)"
+
+
+def _keyset_parameters(
+    place: Place | None, *, is_naive: bool = False, prefix: str = "after"
+) -> dict[str, Any]:
+    if place is None:
         return {}
-    return {"after_time": after[0].replace(tzinfo=None) if is_naive else after[0], "after_id": after[1]}
+    moment, id = place
+    return {f"{prefix}_time": moment.replace(tzinfo=None) if is_naive else moment, f"{prefix}_id": id}
 
 
 class WordForms(NamedTuple):
@@ -649,12 +694,11 @@ def list_audit_rows(
 
 
 class LeadSearch(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller typed, as `history_service.search` reads it; no text finds everybody."""
+    """What a caller typed; no text finds everybody."""
 
     text: str
     numbers: list[str]
-    accented: str
-    plain: str
+    """Its digits in every form they may be stored."""
 
 
 # One branch for the leads with a last message and one for those without: the condition of either is a
@@ -734,26 +778,18 @@ def _visible(access: Access, search: LeadSearch) -> LiteralString:
         """
     conditions += ")"
     if search.text:
-        # The columns have COLLATE "C", whose lower() knows nothing but ASCII; see history_service.search.
+        # Materialized: who is found is found by the indexes of names and numbers, not lead by lead.
         conditions += """
-          AND (
-            position(
-              %(text)s IN translate(
-                lower(
-                  normalize(concat_ws(E'\\n', l.saved_name, l.profile_name, l.username), NFKC)
-                  COLLATE "default"
-                ),
-                %(accented)s, %(plain)s
-              )
-            ) > 0
-            OR EXISTS (
-              SELECT FROM lead_identifiers d
-              WHERE d.tenant_id = %(tenant_id)s AND d.lead_id = l.id AND d.kind IN ('wa_id', 'phone_alias')
-                AND EXISTS (
-                  SELECT FROM unnest(%(numbers)s::text[]) AS n (digits)
-                  WHERE position(n.digits IN d.value) > 0
-                )
+          AND l.id IN (
+            WITH found AS MATERIALIZED (
+              SELECT n.lead_id FROM lead_names n
+              WHERE n.tenant_id = %(tenant_id)s::int4 AND n.names LIKE public.recado_holding(%(text)s)
+              UNION
+              SELECT d.lead_id FROM lead_identifiers d
+              WHERE d.tenant_id = %(tenant_id)s::int4 AND d.kind IN ('wa_id', 'phone_alias')
+                AND d.value LIKE ANY(%(numbers)s)
             )
+            SELECT lead_id FROM found
           )
         """
     return conditions
@@ -764,7 +800,5 @@ def _visible_parameters(access: Access, search: LeadSearch) -> dict[str, Any]:
         "tenant_id": access.tenant_id,
         "instances": access.instances,
         "text": search.text,
-        "numbers": search.numbers,
-        "accented": search.accented,
-        "plain": search.plain,
+        "numbers": [f"%{digits}%" for digits in search.numbers],
     }

@@ -47,23 +47,26 @@ def read(text: str) -> list[Term]:
     return terms
 
 
-def query(terms: Sequence[Term], forms: Mapping[str, Forms]) -> str:
-    """Give the tsquery of these terms; "", which finds nothing, when no word is asked for."""
-    wanted = [_quoted(term, forms) for term in terms if not term.is_excluded]
-    unwanted = [_quoted(term, forms) for term in terms if term.is_excluded]
+def query(terms: Sequence[Term], forms: Mapping[str, Forms], *, is_as_typed: bool = False) -> str:
+    """Give the tsquery of these terms; "", which finds nothing, when no word is asked for.
+
+    `is_as_typed` is without other endings: it finds a part of it.
+    """
+    wanted = [_quoted(term, forms, is_open=not is_as_typed) for term in terms if not term.is_excluded]
+    unwanted = [_quoted(term, forms, is_open=False) for term in terms if term.is_excluded]
     asked = [part for part in wanted if part]
     if not asked or len(asked) < len(wanted):
         return ""
     return " & ".join([*asked, *(f"!({part})" for part in unwanted if part)])
 
 
-def _quoted(term: Term, forms: Mapping[str, Forms]) -> str:
+def _quoted(term: Term, forms: Mapping[str, Forms], *, is_open: bool) -> str:
     *before, last = term.words
     parts = [_lexeme(lexeme) for word in before for lexeme in forms[word].lexemes]
     lexemes = forms[last].lexemes
     parts += [_lexeme(lexeme) for lexeme in lexemes[:-1]]
     if lexemes:
-        if term.is_phrase or term.is_excluded:
+        if term.is_phrase or not is_open:
             parts.append(_lexeme(lexemes[-1]))
         else:
             alternatives = [lexemes[-1], *(forms[last].stems if len(term.words) == len(lexemes) == 1 else ())]

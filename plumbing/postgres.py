@@ -86,6 +86,9 @@ def open_pool(
         "statement_timeout": f"{round(statement_timeout_s * 1000)}",
         "lock_timeout": f"{round(lock_timeout_s * 1000)}",
         "idle_in_transaction_session_timeout": f"{round(idle_timeout_s * 1000)}",
+        # Starting workers and compiling cost more than the short statements that are asked here.
+        "max_parallel_workers_per_gather": "0",
+        "jit": "off",
     }
     given = conninfo.conninfo_to_dict(dsn)
     options = " ".join(

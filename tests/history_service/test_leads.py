@@ -57,6 +57,29 @@ def _id_of(leads: list[pb.Lead]) -> Callable[[str], str]:
     return lambda name: ids[name]
 
 
+def test_people_are_found_by_what_they_are_called_now(history: Any, archive: Archive, owner: str):
+    instance = archive.instance()
+    lead = person(archive, instance, "Antes")
+    person(archive, instance, "100% Mel_ \\o/")
+    person(archive, instance, "")
+    archive.conn.execute(
+        "UPDATE leads SET saved_name = 'Padaria Açaí', profile_name = NULL WHERE id = %s", (lead,)
+    )
+
+    assert names(history, owner, "acai") == ["Padaria Açaí"]
+    assert names(history, owner, "antes") == []
+    assert names(history, owner, "0% mel_ \\") == ["100% Mel_ \\o/"]
+    assert names(history, owner, "mel%") == []
+    assert names(history, owner, "m_l") == []
+
+
+def test_a_name_that_only_the_profile_gives_is_found(history: Any, archive: Archive, owner: str):
+    lead = archive.lead(profile_name=None, profile=Jsonb({"name": "Bia do Perfil"}))
+    archive.conversation(lead, archive.instance())
+
+    assert names(history, owner, "perfil") == ["Bia do Perfil"]
+
+
 def test_a_lead_says_all_that_is_known_of_it(history: Any, archive: Archive, owner: str):
     sales, support = archive.instance(), archive.instance()
     lead = archive.lead(

@@ -7,7 +7,7 @@ from typing import Any, Self
 import psycopg
 import pytest
 
-from history_service import search, store
+from history_service import store
 from tests.history_service.archive import Archive
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -35,6 +35,9 @@ class Explaining:
         rows: Any = self._conn.execute(("EXPLAIN " + statement).encode(), parameters)
         self.plan = "\n".join(line for (line,) in rows)
         return self
+
+    def fetchone(self) -> None:
+        return None
 
     def fetchall(self) -> list[Any]:
         return []
@@ -110,7 +113,7 @@ def test_a_page_of_leads_is_a_range_of_the_index(explaining: Any, last_message_a
     store.list_leads(
         explaining,
         store.Access(1),
-        store.LeadSearch(text="", numbers=[], accented=search.ACCENTED, plain=search.PLAIN),
+        store.LeadSearch(text="", numbers=[]),
         after=(last_message_at, uuid.uuid4()),
         count_max=101,
     )
@@ -119,3 +122,35 @@ def test_a_page_of_leads_is_a_range_of_the_index(explaining: Any, last_message_a
     assert conditions
     assert all("Index Cond" in condition for condition in conditions)
     assert "leads_by_last_message" in explaining.plan
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers", "index"),
+    [
+        ("pessoa 2048", [], "lead_names_by_part"),
+        ("11987652048", ["11987652048"], "lead_identifiers_by_part"),
+    ],
+)
+def test_people_are_found_by_the_indexes_of_names_and_numbers(
+    explaining: Any, archive: Archive, text: str, numbers: list[str], index: str
+):
+    archive.conn.execute(
+        """
+        WITH met AS (
+          INSERT INTO leads (tenant_id, id, profile_name)
+          SELECT %(tenant_id)s, gen_random_uuid(), 'Pessoa ' || n FROM generate_series(1, 5000) AS n
+          RETURNING id, profile_name
+        )
+        INSERT INTO lead_identifiers (tenant_id, kind, value, lead_id)
+        SELECT %(tenant_id)s, 'wa_id', '551198765' || lpad(substr(profile_name, 8), 4, '0'), id FROM met
+        """,
+        {"tenant_id": archive.tenant_id},
+    )
+    archive.conn.execute("SELECT gin_clean_pending_list(%s)", (index,))
+    archive.conn.execute("ANALYZE leads, lead_names, lead_identifiers; RESET ALL")
+
+    store.count_leads(
+        explaining, store.Access(archive.tenant_id), store.LeadSearch(text=text, numbers=numbers)
+    )
+
+    assert f"Bitmap Index Scan on {index}" in explaining.plan

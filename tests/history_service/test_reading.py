@@ -133,17 +133,30 @@ def test_people_are_found_by_name_and_number_with_the_messages(history: Any, arc
     assert [lead.name for lead in answer.leads] == ["João Pereira"]
 
 
+@pytest.mark.parametrize("looked_through", [5, 1000])
+@pytest.mark.parametrize("within_lead", [False, True])
 def test_words_in_very_many_messages_are_found_without_counting_them_all(
-    history: Any, archive: Archive, owner: str, monkeypatch: pytest.MonkeyPatch
+    history: Any,
+    archive: Archive,
+    owner: str,
+    monkeypatch: pytest.MonkeyPatch,
+    looked_through: int,
+    within_lead: bool,
 ):
     monkeypatch.setattr("history_service.service._MATCHES_MAX", 10)
+    monkeypatch.setattr("history_service.service._LOOKED_THROUGH", looked_through)
     lead, instance = archive.lead(), archive.instance()
-    expected = [archive.message(lead, instance, body=f"bom dia {n}") for n in range(30)][::-1]
+    where = {"lead_id": str(lead)} if within_lead else {}
+    expected = []
+    for n in range(60):
+        archive.message(lead, instance, body=f"outra coisa {n}")
+        if n % 2:
+            expected.insert(0, archive.message(lead, instance, body=f"bom dia {n}"))
 
     found: list[str] = []
     token = ""
     while True:
-        page = search(history, owner, "bom", page_size=8, page_token=token)
+        page = search(history, owner, "bom", page_size=8, page_token=token, **where)
         assert (page.total_size, page.is_total_a_minimum) == (10, True)
         found += [hit.message.id for hit in page.hits]
         token = page.next_page_token

@@ -32,8 +32,3 @@ def test_names_are_compared_without_case_marks_and_ornament(typed: str, compared
 )
 def test_a_number_is_sought_in_every_form_it_may_be_stored(typed: str, forms: list[str]):
     assert search.number_forms(typed) == forms
-
-
-def test_sql_is_given_as_many_plain_letters_as_accented_ones():
-    assert len(search.ACCENTED) == len(search.PLAIN)
-    assert search.PLAIN.isascii()
