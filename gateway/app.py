@@ -8,6 +8,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from gateway import (
     conversations,
     exports,
+    hub,
     instances,
     leads,
     limits,
@@ -336,7 +337,7 @@ def create(settings: Settings, backends: Backends) -> flask.Flask:
     # An address is what it says: no redirect from //leads to /leads.
     app.url_map.merge_slashes = False
     app.extensions["backends"] = backends
-    app.extensions["live"] = live.Hub(backends)
+    app.extensions["live"] = hub.Hub(backends)
     problems.install(app)
     app.after_request(_harden)
     limits.install(

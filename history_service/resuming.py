@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from protos import changes
 
 # xmin:xmax:those in progress. Source: PostgreSQL manual, "pg_snapshot Components".
-_SNAPSHOT: Final = re.compile(r"(\d{1,20}):(\d{1,20}):((?:\d{1,20},?)*)")
+_SNAPSHOT: Final = re.compile(r"(\d{1,20}):(\d{1,20}):((?:\d{1,20}(?:,\d{1,20})*)?)")
 _CHARS_MAX: Final = 8192
 # Before the feed forgets.
 _MARGIN: Final = timedelta(minutes=5)

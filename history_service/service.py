@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
@@ -33,6 +34,7 @@ _MATCHES_MAX: Final = 5_000
 _LOOKED_THROUGH: Final = 2_000
 # What changed beyond it is not told piece by piece.
 _CHANGED_MAX: Final = 1000
+_WATCHED_MAX: Final = 1000
 _EXPORT_PAGE: Final = 500
 _EXPORT_PAGE_TIMEOUT_S: Final = 10.0
 _WATCH_LOOK_S: Final = 15.0
@@ -61,6 +63,14 @@ class _Asked(NamedTuple):
     terms: list[words.Term] | None
     question: tuple[Any, ...]
     """All of it, for the cursor."""
+
+
+class _Watcher(NamedTuple):
+    """Who is told what changes."""
+
+    subject: str
+    lead_id: uuid.UUID | None
+    request_id: str
 
 
 class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
@@ -251,9 +261,15 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     def ListChanges(
         self, request: pb.ListChangesRequest, context: grpc.ServicerContext
     ) -> pb.ListChangesResponse:
-        calls.current().caller.require("history:read")
+        caller = calls.current().caller
+        caller.require("history:read")
         lead_id = _uuid("lead_id", request.lead_id) if request.lead_id else None
-        return self._changes(lead_id, _resumed(request.resume_token), timeout_s=_remaining_s())
+        watchers = None
+        if request.watchers:
+            caller.require("service")
+            watchers = _watchers(request)
+        moment, until = _resumed(request.resume_token), _resumed(request.until_token, "until_token")
+        return self._changes(lead_id, moment, watchers, until, timeout_s=_remaining_s())
 
     def WatchMessages(
         self, request: pb.ListChangesRequest, context: grpc.ServicerContext
@@ -448,19 +464,26 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         # What is no UUID is the id of no instance: it opens nothing.
         return store.Access(tenant_id, [id for text in sorted(caller.instances) if (id := _read_uuid(text))])
 
-    def _record(self, action: str, access: store.Access, lead_id: uuid.UUID | None, count: int) -> _Recorded:
-        """Begin to record a read; call what this gives before the answer is given."""
+    def _record(
+        self,
+        action: str,
+        access: store.Access,
+        lead_id: uuid.UUID | None,
+        count: int,
+        reader: _Watcher | None = None,
+    ) -> _Recorded:
+        """Begin to record a read, the caller's or another's; call what this gives before the answer."""
         call, now = calls.current(), self._clock()
         return self._recorder.note(
             store.AuditRow(
                 tenant_id=access.tenant_id,
                 id=uuid7(now),
                 happened_at=now,
-                subject=call.caller.subject,
+                subject=reader.subject if reader else call.caller.subject,
                 action=action,
                 lead_id=lead_id,
                 count=count,
-                request_id=call.request_id,
+                request_id=reader.request_id if reader else call.request_id,
             )
         )
 
@@ -524,36 +547,52 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         ]
 
     def _changes(
-        self, lead_id: uuid.UUID | None, moment: resuming.Moment | None, *, timeout_s: float
+        self,
+        lead_id: uuid.UUID | None,
+        moment: resuming.Moment | None,
+        watchers: Sequence[_Watcher] | None = None,
+        until: resuming.Moment | None = None,
+        *,
+        timeout_s: float,
     ) -> pb.ListChangesResponse:
+        """Tell what changed: the caller, or those whom it asks for."""
+
         def work(conn: postgres.Transaction) -> tuple[pb.ListChangesResponse, _Recorded | None]:
             now = self._clock()
             snapshot = store.current_snapshot(conn)
-            answer = pb.ListChangesResponse(resume_token=resuming.write(resuming.Moment(now, snapshot)))
+            token = resuming.write(until or resuming.Moment(now, snapshot))
+            answer = pb.ListChangesResponse(resume_token=token)
             try:
                 access = self._access(conn)
             except errors.NotFound:
                 if lead_id:
                     raise
                 return answer, None
-            lead = _open(conn, access, lead_id)[0] if lead_id else None
+            told = watchers
+            if told is None:
+                lead = _open(conn, access, lead_id)[0].id if lead_id else None
+                answer.lead_id = str(lead or "")
+                call = calls.current()
+                told = [_Watcher(call.caller.subject, lead, call.request_id)]
             if moment is None:
                 return answer, None
             if moment.is_too_old(now, snapshot):
                 answer.must_reload = True
                 return answer, None
+            leads = {watcher.lead_id for watcher in told}
             changed = store.list_changes(
                 conn,
                 tenant_id=access.tenant_id,
-                lead_id=lead.id if lead else None,
+                lead_ids=None if None in leads else [lead for lead in leads if lead],
                 snapshot=moment.snapshot,
+                until=until.snapshot if until else None,
                 count_max=_CHANGED_MAX + 1,
             )
             message_ids = {id for row in changed for id in row.message_ids}
             if len(changed) > _CHANGED_MAX or len(message_ids) > _CHANGED_MAX:
                 answer.must_reload = True
                 return answer, None
-            return answer, self._tell_changes(conn, access, changed, message_ids, answer)
+            return answer, self._tell_changes(conn, access, changed, message_ids, told, answer)
 
         return self._read(work, timeout_s=timeout_s)
 
@@ -563,6 +602,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         access: store.Access,
         changed: Sequence[store.ChangeRow],
         message_ids: Collection[uuid.UUID],
+        watchers: Sequence[_Watcher],
         answer: pb.ListChangesResponse,
     ) -> _Recorded | None:
         rows = (
@@ -581,9 +621,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             themselves = sorted({row.lead_id for row in seen})
         if not rows and not themselves:
             return None
-        count = len(rows) or len(themselves)
-        single = {row.lead_id for row in changed}
-        recorded = self._record("messages.watch", access, single.pop() if len(single) == 1 else None, count)
+        recorded = self._record_changes(access, watchers, Counter(row.lead_id for row in rows), themselves)
         leads = {row.lead.id: row for row in self._leads_of(conn, access, rows)}
         answer.messages.extend(
             views.message_of(row, leads[row.lead_id].of_instance(row.instance_id), leads[row.lead_id].lead)
@@ -591,6 +629,29 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         )
         answer.lead_ids.extend(str(id) for id in themselves)
         return recorded
+
+    def _record_changes(
+        self,
+        access: store.Access,
+        watchers: Sequence[_Watcher],
+        counts: Counter[uuid.UUID],
+        themselves: Collection[uuid.UUID],
+    ) -> _Recorded:
+        """Begin to record what each of these is told: messages, or else leads."""
+        given: list[_Recorded] = []
+        for watcher in watchers:
+            if watcher.lead_id:
+                count = counts[watcher.lead_id] or int(watcher.lead_id in themselves)
+            else:
+                count = counts.total() or len(themselves)
+            if count:
+                given.append(self._record("messages.watch", access, watcher.lead_id, count, watcher))
+
+        def wait(timeout_s: float) -> None:
+            for recorded in given:
+                recorded(timeout_s)
+
+        return wait
 
 
 class _Whose(NamedTuple):
@@ -723,13 +784,28 @@ def _hear(listener: Any, context: grpc.ServicerContext, watch: Watch) -> Any:
     return listener.wait(0)
 
 
-def _resumed(token: str) -> resuming.Moment | None:
+def _resumed(token: str, name: str = "resume_token") -> resuming.Moment | None:
     if not token:
         return None
     try:
         return resuming.read(token)
     except resuming.Bad:
-        raise _invalid("resume_token", "is not one of this feed") from None
+        raise _invalid(name, "is not one of this feed") from None
+
+
+def _watchers(request: pb.ListChangesRequest) -> list[_Watcher]:
+    if request.lead_id:
+        raise _invalid("lead_id", "cannot be given with watchers")
+    if len(request.watchers) > _WATCHED_MAX:
+        raise _invalid("watchers", f"must be at most {_WATCHED_MAX}")
+    return [
+        _Watcher(
+            told.subject,
+            _uuid(f"watchers[{place}].lead_id", told.lead_id) if told.lead_id else None,
+            told.request_id,
+        )
+        for place, told in enumerate(request.watchers)
+    ]
 
 
 def _lead_search(query: str) -> store.LeadSearch:

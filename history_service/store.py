@@ -505,10 +505,18 @@ class ChangeRow(NamedTuple):
 
 
 def list_changes(
-    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID | None, snapshot: str, count_max: int
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    lead_ids: Sequence[uuid.UUID] | None,
+    snapshot: str,
+    until: str | None = None,
+    count_max: int,
 ) -> list[ChangeRow]:
-    """Give what was not visible in a snapshot and is now: of a lead, or of all."""
-    only: LiteralString = "" if lead_id is None else " AND c.lead_id = %(lead_id)s"
+    """Give what a snapshot did not show and is there now, or in a later one: of these leads, or of all."""
+    only: LiteralString = "" if lead_ids is None else " AND c.lead_id = ANY(%(lead_ids)s)"
+    if until is not None:
+        only += " AND pg_visible_in_snapshot(c.changed_in, %(until)s::pg_snapshot)"
     with conn.cursor(row_factory=args_row(ChangeRow)) as cursor:
         return cursor.execute(
             """
@@ -519,7 +527,13 @@ def list_changes(
             + _UNSEEN
             + only
             + " LIMIT %(count_max)s",
-            {"tenant_id": tenant_id, "lead_id": lead_id, "snapshot": snapshot, "count_max": count_max},
+            {
+                "tenant_id": tenant_id,
+                "lead_ids": None if lead_ids is None else list(lead_ids),
+                "snapshot": snapshot,
+                "until": until,
+                "count_max": count_max,
+            },
         ).fetchall()
 
 

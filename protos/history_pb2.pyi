@@ -343,24 +343,40 @@ class ExportMessagesResponse(_message.Message):
     def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ...) -> None: ...
 
 class ListChangesRequest(_message.Message):
-    __slots__ = ("lead_id", "resume_token")
+    __slots__ = ("lead_id", "resume_token", "watchers", "until_token")
     LEAD_ID_FIELD_NUMBER: _ClassVar[int]
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    WATCHERS_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_TOKEN_FIELD_NUMBER: _ClassVar[int]
     lead_id: str
     resume_token: str
-    def __init__(self, lead_id: _Optional[str] = ..., resume_token: _Optional[str] = ...) -> None: ...
+    watchers: _containers.RepeatedCompositeFieldContainer[Watcher]
+    until_token: str
+    def __init__(self, lead_id: _Optional[str] = ..., resume_token: _Optional[str] = ..., watchers: _Optional[_Iterable[_Union[Watcher, _Mapping]]] = ..., until_token: _Optional[str] = ...) -> None: ...
+
+class Watcher(_message.Message):
+    __slots__ = ("subject", "lead_id", "request_id")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    lead_id: str
+    request_id: str
+    def __init__(self, subject: _Optional[str] = ..., lead_id: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ListChangesResponse(_message.Message):
-    __slots__ = ("messages", "lead_ids", "resume_token", "must_reload")
+    __slots__ = ("messages", "lead_ids", "resume_token", "must_reload", "lead_id")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     LEAD_IDS_FIELD_NUMBER: _ClassVar[int]
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     MUST_RELOAD_FIELD_NUMBER: _ClassVar[int]
+    LEAD_ID_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[Message]
     lead_ids: _containers.RepeatedScalarFieldContainer[str]
     resume_token: str
     must_reload: bool
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., lead_ids: _Optional[_Iterable[str]] = ..., resume_token: _Optional[str] = ..., must_reload: _Optional[bool] = ...) -> None: ...
+    lead_id: str
+    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., lead_ids: _Optional[_Iterable[str]] = ..., resume_token: _Optional[str] = ..., must_reload: _Optional[bool] = ..., lead_id: _Optional[str] = ...) -> None: ...
 
 class WatchLeadsRequest(_message.Message):
     __slots__ = ()
