@@ -8,13 +8,14 @@ import base64
 import hashlib
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CHECKSUM_BYTES: Final = 6
 _DIGEST_BYTES: Final = 8
+_COUNT_MAX: Final = 2**62
 
 
 class Bad(Exception):
@@ -27,7 +28,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     microseconds: int | None
     """Since 1970; None for a row without a time, which sorts last."""
     id: str
-    total: int | None = None
+    total: Annotated[int, msgspec.Meta(ge=0, le=_COUNT_MAX)] | None = None
 
     @classmethod
     def at(cls, moment: datetime | None, id: uuid.UUID, *, total: int | None = None) -> "Position":

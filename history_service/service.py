@@ -32,6 +32,8 @@ _SUBJECT_CHARS_MAX: Final = 200
 _MATCHES_MAX: Final = 5_000
 # Where they are known to be in more, the next so many messages are looked through first.
 _LOOKED_THROUGH: Final = 2_000
+# A page with more text ends before its limit: an answer has 40 MiB, and a letter up to four bytes.
+_PAGE_CHARS_MAX: Final = 4_000_000
 # What changed beyond it is not told piece by piece.
 _CHANGED_MAX: Final = 1000
 _WATCHED_MAX: Final = 1000
@@ -117,10 +119,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             access = self._access(conn)
             lead, conversations = _open(conn, access, lead_id)
             wanted = self._wanted(conn, access, asked, from_time, to_time)
-            if access.instances is not None and wanted.instance_ids is None:
-                visible = [row.instance_id for row in conversations]
-                wanted = store.replaced(wanted, instance_ids=visible)
-            wanted = store.replaced(wanted, lead_id=lead.id)
+            wanted = _within(wanted, lead, conversations)
             if around:
                 part = _around(conn, wanted, around, is_descending=is_descending, count=page_size)
             else:
@@ -191,8 +190,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                 visible = store.visible_instances(conn, access)
                 wanted = store.replaced(wanted, instance_ids=visible)
             if lead_id:
-                lead, _ = _open(conn, access, lead_id)
-                wanted = store.replaced(wanted, lead_id=lead.id)
+                wanted = _within(wanted, *_open(conn, access, lead_id))
             part = _part(conn, wanted, is_descending=True, after=after, count=page_size, known=known)
             total = position.total if position and position.total is not None else part.matched or 0
             marked = words.marks(terms, self._forms(conn, terms))
@@ -203,6 +201,8 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             )
             for row in part.rows:
                 found = leads[row.lead_id]
+                if not found.has(row.instance_id):
+                    continue
                 message = views.message_of(row, found.of_instance(row.instance_id), found.lead)
                 answer.hits.add(
                     message=message,
@@ -237,10 +237,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                 access = self._access(conn)
                 lead, conversations = _open(conn, access, lead_id)
                 wanted = self._wanted(conn, access, asked, from_time, to_time)
-                if access.instances is not None and wanted.instance_ids is None:
-                    visible = [row.instance_id for row in conversations]
-                    wanted = store.replaced(wanted, instance_ids=visible)
-                wanted = store.replaced(wanted, lead_id=lead.id)
+                wanted = _within(wanted, lead, conversations)
                 recorded = None
                 if is_first:
                     count = 0 if wanted.words == "" else store.count_messages(conn, wanted)
@@ -660,6 +657,9 @@ class _Whose(NamedTuple):
     lead: store.LeadRow
     conversations: list[store.ConversationRow]
 
+    def has(self, instance_id: int) -> bool:
+        return any(row.instance_id == instance_id for row in self.conversations)
+
     def of_instance(self, instance_id: int) -> store.ConversationRow:
         return next(row for row in self.conversations if row.instance_id == instance_id)
 
@@ -688,28 +688,44 @@ def _part(
         rows = store.list_messages(
             conn, wanted, is_descending=is_descending, after=after, count_max=count + 1
         )
-        return _Part(rows[:count], len(rows) > count)
+        return _cut(rows, count)
     if not wanted.words:
         return _Part([], has_more=False, matched=0)
-    if known and known > _MATCHES_MAX:
+    found = None
+    if known is None or known <= _MATCHES_MAX:
+        found = _matches(conn, wanted, is_descending=is_descending, after=after, count_max=count + 1)
+    if found is None or found.found > _MATCHES_MAX:
+        # What is in very many messages is most likely in the next ones,
         until = store.place_ahead(
             conn, wanted, is_descending=is_descending, after=after, count=_LOOKED_THROUGH
         )
         rows = store.list_messages(
             conn, wanted, is_descending=is_descending, after=after, until=until, count_max=count + 1
         )
+        matched = found.found if found else None
         if until is None or len(rows) > count:
-            return _Part(rows[:count], len(rows) > count)
-    found = _matches(conn, wanted, is_descending=is_descending, after=after, count_max=count + 1)
-    if found.found > _MATCHES_MAX:
-        rows = store.list_messages(
+            return _cut(rows, count, matched)
+        # and where it is not, all of them are gathered.
+        everything = store.list_matches(
             conn, wanted, is_descending=is_descending, after=after, count_max=count + 1
         )
-        return _Part(rows[:count], len(rows) > count, matched=found.found)
-    rows = store.find_messages(conn, tenant_id=wanted.tenant_id, ids=[id for _, id in found.places[:count]])
+        found = store.Matches(everything.places, matched or everything.found)
+    rows = store.find_messages(
+        conn, tenant_id=wanted.tenant_id, ids=[id for _, id in found.places[: count + 1]]
+    )
     if is_descending:
         rows.reverse()
-    return _Part(rows, len(found.places) > count, matched=found.found)
+    return _cut(rows, count, found.found)
+
+
+def _cut(rows: list[store.MessageRow], count: int, matched: int | None = None) -> _Part:
+    """Make a page of the first rows: so many, or those that fit into an answer."""
+    size = 0
+    for place, row in enumerate(rows[:count]):
+        size += len(row.body or "") + len(row.content or "")
+        if place and size > _PAGE_CHARS_MAX:
+            return _Part(rows[:place], has_more=True, matched=matched)
+    return _Part(rows[:count], has_more=len(rows) > count, matched=matched)
 
 
 def _matches(
@@ -866,6 +882,18 @@ def _open(
     if found is None:
         raise errors.NotFound("no such lead")
     return found
+
+
+def _within(
+    wanted: store.MessageFilter, lead: store.LeadRow, conversations: Sequence[store.ConversationRow]
+) -> store.MessageFilter:
+    """Ask it of one lead, in these conversations."""
+    instance_ids = [
+        row.instance_id
+        for row in conversations
+        if wanted.instance_ids is None or row.instance_id in wanted.instance_ids
+    ]
+    return store.replaced(wanted, lead_id=lead.id, instance_ids=instance_ids)
 
 
 def _period(

@@ -168,6 +168,16 @@ _MESSAGE_COLUMNS: Final[LiteralString] = """
 """
 
 
+# History that says only that something was said, such as an unsupported message, opens no conversation;
+# until something else does, it is not shown.
+_IN_CONVERSATION: Final[LiteralString] = """
+  AND EXISTS (
+    SELECT FROM conversations v
+    WHERE v.tenant_id = m.tenant_id AND v.lead_id = m.lead_id AND v.instance_id = m.instance_id
+  )
+"""
+
+
 class MessageFilter(msgspec.Struct, frozen=True, kw_only=True):
     """What a message must be; None asks nothing."""
 
@@ -284,7 +294,7 @@ def list_matches(
     is_descending: bool,
     after: Place | None,
     count_max: int,
-    bound: int,
+    bound: int | None = None,
 ) -> Matches:
     """Find messages by the index of words. Looks at no more than `bound` of them: of more, any."""
     order: LiteralString = "sent_at DESC, id DESC" if is_descending else "sent_at, id"
@@ -328,10 +338,11 @@ def find_messages(
             + _MESSAGE_COLUMNS
             + """
             FROM whatsapp_messages m
-            WHERE m.tenant_id = %(tenant_id)s AND m.id = ANY(%(ids)s) AND m.lead_id IS NOT NULL
+            WHERE m.tenant_id = %(tenant_id)s AND m.id = ANY(%(ids)s)
               AND (%(instance_ids)s::int4[] IS NULL OR m.instance_id = ANY(%(instance_ids)s))
-            ORDER BY m.sent_at, m.id
-            """,
+            """
+            + _IN_CONVERSATION
+            + " ORDER BY m.sent_at, m.id",
             {
                 "tenant_id": tenant_id,
                 "ids": list(ids),
@@ -369,6 +380,9 @@ def list_last_messages(
               FROM whatsapp_messages m
               WHERE m.tenant_id = %(tenant_id)s AND m.lead_id = l.id
                 AND (%(instance_ids)s::int4[] IS NULL OR m.instance_id = ANY(%(instance_ids)s))
+            """
+            + _IN_CONVERSATION
+            + """
               ORDER BY m.sent_at DESC, m.id DESC
               LIMIT 1
             ) AS n

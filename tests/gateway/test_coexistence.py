@@ -155,6 +155,25 @@ def test_a_thread_without_a_number_is_found_by_its_context(
     assert (lead["userId"], lead["username"], lead["number"]) == ("BR.1", "ana", f"+{wire.ANA}")
 
 
+def test_what_cannot_be_rendered_through_another_number_breaks_no_reading(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.register(owner, number_id="777", display_number="551150000000")
+    system.post_webhook(wire.messages(wire.text("wamid.live", "oi", at=wire.NOON)))
+    [lead] = [found["id"] for found in system.leads(owner)]
+    unsupported = {**old("wamid.old"), "type": "unsupported", "errors": [{"code": 131051}]}
+    del unsupported["text"]
+    change = wire.change("history", number_id="777", history=[chunk(thread(unsupported))])
+    system.post_webhook(wire.webhook(wire.entry(change)))
+
+    assert [found["lastMessage"]["body"] for found in system.leads(owner)] == ["oi"]
+    page = system.page(owner, lead)
+    assert [message["body"] for message in page["messages"]] == ["oi"]
+    assert page["pagination"]["total"] == 1
+    assert system.get(f"/leads/{lead}/export", owner, format="jsonl").status_code == 200
+    assert system.get("/messages/search", owner, q="oi").json["pagination"]["total"] == 1
+
+
 def test_metas_welcome_that_cannot_be_rendered_makes_no_contact(
     system: System, owner: str, instance_id: str
 ) -> None:

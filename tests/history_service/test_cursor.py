@@ -42,6 +42,14 @@ def test_what_never_was_a_cursor_is_refused(text: str):
         cursor.read(text, "padaria")
 
 
+@pytest.mark.parametrize("total", [-1, 2**63, 10**30])
+def test_a_cursor_with_an_impossible_count_is_refused(total: int):
+    forged = cursor.write(cursor.Position.at(datetime.now(UTC), uuid.uuid4(), total=total), "padaria")
+
+    with pytest.raises(cursor.Bad):
+        cursor.read(forged, "padaria")
+
+
 def test_a_cursor_of_another_question_is_refused():
     written = cursor.write(cursor.Position.at(datetime.now(UTC), uuid.uuid4()), "padaria", None, False)
 

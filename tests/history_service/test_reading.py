@@ -166,6 +166,51 @@ def test_words_in_very_many_messages_are_found_without_counting_them_all(
     assert found == expected
 
 
+@pytest.mark.parametrize("within_lead", [False, True])
+def test_words_in_very_many_old_messages_are_found_however_many_came_since(
+    history: Any, archive: Archive, owner: str, monkeypatch: pytest.MonkeyPatch, within_lead: bool
+):
+    monkeypatch.setattr("history_service.service._MATCHES_MAX", 5)
+    monkeypatch.setattr("history_service.service._LOOKED_THROUGH", 10)
+    lead, instance = archive.lead(), archive.instance()
+    where = {"lead_id": str(lead)} if within_lead else {}
+    expected = [archive.message(lead, instance, body=f"bom dia {n}") for n in range(20)][::-1]
+    for n in range(40):
+        archive.message(lead, instance, body=f"outra coisa {n}")
+
+    found: list[str] = []
+    token = ""
+    while True:
+        page = search(history, owner, "bom", page_size=6, page_token=token, **where)
+        found += [hit.message.id for hit in page.hits]
+        token = page.next_page_token
+        if not token:
+            break
+
+    assert found == expected
+
+
+def test_a_page_of_very_long_messages_ends_before_its_limit(
+    history: Any, archive: Archive, owner: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("history_service.service._PAGE_CHARS_MAX", 1000)
+    lead, instance = archive.lead(), archive.instance()
+    expected = [archive.message(lead, instance, body="x" * length) for length in (400, 400, 400, 5000, 10)]
+
+    pages: list[list[str]] = []
+    token = ""
+    while True:
+        page = history.ListMessages(pb.ListMessagesRequest(lead_id=str(lead), page_token=token), owner)
+        pages.append([message.id for message in page.messages])
+        token = page.next_page_token
+        if not token:
+            break
+
+    assert pages == [expected[:2], expected[2:3], expected[3:4], expected[4:]]
+    exported = history.ExportMessages(pb.ExportMessagesRequest(lead_id=str(lead)), owner)
+    assert [message.id for part in exported for message in part.messages] == expected
+
+
 def test_a_stranger_and_a_token_for_another_number_find_nothing(
     history: Any, archive: Archive, stranger: str, token_for: Callable[..., str]
 ):
