@@ -13,6 +13,9 @@ class Settings:
     auth_secret: str
     jwks_url: str
     """Where an identity provider's keys are; "" without one."""
+    issuer: str
+    audience: str
+    """What the provider's tokens must say; "" for whatever they say."""
     listen: str
     metrics_port: int
     rpc_workers: int
@@ -27,6 +30,8 @@ def load(environ: Mapping[str, str]) -> Settings:
             redis_url=env.secret("RECADO_REDIS_URL"),
             auth_secret=env.secret("RECADO_AUTH_SECRET"),
             jwks_url=env.parsed("RECADO_AUTH_JWKS_URL", "", tokens.check_jwks_url),
+            issuer=tokens.read_expected(env, "RECADO_AUTH_ISSUER"),
+            audience=tokens.read_expected(env, "RECADO_AUTH_AUDIENCE"),
             listen=env.address("RECADO_LISTEN", "127.0.0.1:50051"),
             metrics_port=env.integer("RECADO_METRICS_PORT", 0, at_least=0, at_most=65535),
             rpc_workers=env.integer("RECADO_RPC_WORKERS", 16, at_least=2, at_most=256),

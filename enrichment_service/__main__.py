@@ -11,7 +11,9 @@ from plumbing.rpc import server
 def main() -> None:
     config = settings.load(os.environ)
     telemetry.configure_logging("enrichment")
-    verifier = tokens.Verifier(config.auth_secret, jwks_url=config.jwks_url)
+    verifier = tokens.Verifier(
+        config.auth_secret, jwks_url=config.jwks_url, issuer=config.issuer, audience=config.audience
+    )
     pool = postgres.open_pool(
         config.database_url,
         role="recado_enrichment",

@@ -18,6 +18,9 @@ class Settings:
     auth_secret: str
     jwks_url: str
     """Where an identity provider's keys are; "" without one."""
+    issuer: str
+    audience: str
+    """What the provider's tokens must say; "" for whatever they say."""
     keyring: Keyring
     graph_url: str
     graph_version: str
@@ -34,6 +37,8 @@ def load(environ: Mapping[str, str]) -> Settings:
             database_url=env.secret("RECADO_DATABASE_URL"),
             auth_secret=env.secret("RECADO_AUTH_SECRET"),
             jwks_url=env.parsed("RECADO_AUTH_JWKS_URL", "", tokens.check_jwks_url),
+            issuer=tokens.read_expected(env, "RECADO_AUTH_ISSUER"),
+            audience=tokens.read_expected(env, "RECADO_AUTH_AUDIENCE"),
             keyring=_keyring(env),
             graph_url=_graph_url(env),
             graph_version=_graph_version(env),

@@ -80,6 +80,8 @@ class Gateway(BaseApplication):
                 history_address=self._config.history_address,
                 auth_secret=self._config.auth_secret,
                 jwks_url=self._config.jwks_url,
+                issuer=self._config.issuer,
+                audience=self._config.audience,
             ),
         )
 

@@ -17,11 +17,18 @@ class Backends:
     """Made in each worker, after the fork: no channel survives one."""
 
     def __init__(
-        self, *, capture_address: str, history_address: str, auth_secret: str, jwks_url: str = ""
+        self,
+        *,
+        capture_address: str,
+        history_address: str,
+        auth_secret: str,
+        jwks_url: str = "",
+        issuer: str = "",
+        audience: str = "",
     ) -> None:
         self.capture: Any = capture_pb2_grpc.CaptureServiceStub(client.open_channel(capture_address))
         self.history: Any = history_pb2_grpc.HistoryServiceStub(client.open_channel(history_address))
-        self.verifier = tokens.Verifier(auth_secret, jwks_url=jwks_url)
+        self.verifier = tokens.Verifier(auth_secret, jwks_url=jwks_url, issuer=issuer, audience=audience)
         self.own_token = tokens.OwnToken(auth_secret, subject="gateway")
         self._auth_secret = auth_secret
 

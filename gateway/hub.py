@@ -198,6 +198,9 @@ class Hub:
             except errors.RecadoError as error:
                 log.warning("live_interrupted", extra={"reason": error.reason})
                 time.sleep(_AGAIN_S)
+            except Exception:
+                log.exception("live_failed")
+                time.sleep(_AGAIN_S)
 
     def _hear(self) -> None:
         """Note which groups are touched until the stream ends or nobody listens any more."""
@@ -245,9 +248,12 @@ class Hub:
                 try:
                     with _held(group.looking):
                         told_bytes += self._tell_group(scope, group)
-                except errors.RecadoError as error:
+                except Exception as error:
                     # What is missed now is told by the next look.
-                    log.warning("live_postponed", extra={"reason": error.reason})
+                    if isinstance(error, errors.RecadoError):
+                        log.warning("live_postponed", extra={"reason": error.reason})
+                    else:
+                        log.exception("live_failed")
                     group.is_touched = True
                     self._has_touched.set()
                     time.sleep(_AGAIN_S)

@@ -1,7 +1,9 @@
 """Limits: of each user on what costs most, and of each address that comes without a valid token."""
 
 import ipaddress
+import re
 from dataclasses import dataclass
+from typing import Final
 
 import flask
 
@@ -9,7 +11,8 @@ from plumbing import errors
 from plumbing.limits import Limiter, Rate, Verdict
 from plumbing.tokens import Caller
 
-_EXTENSION = "limits"
+_EXTENSION: Final = "limits"
+_WITH_PORT: Final = re.compile(r"\[(.+)\](?::\d+)?|([0-9.]+):\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,13 @@ def _tell(response: flask.Response) -> flask.Response:
 
 
 def _network(address: str) -> str:
-    """Give what one household has: an address, or of IPv6 a /64."""
+    """Give what one household has: an address, or of IPv6 a /64. Proxies may add a port."""
+    with_port = _WITH_PORT.fullmatch(address)
     try:
-        found = ipaddress.ip_address(address)
+        found = ipaddress.ip_address(with_port[1] or with_port[2] if with_port else address)
     except ValueError:
         return address
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else address
+    if found.version == 4:
+        return str(found)
+    # An IPv4 address, as a socket that takes both kinds writes it.
+    return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))

@@ -8,7 +8,7 @@ from plumbing import settings, tokens
 from plumbing.limits import Rate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     host: str
     port: int
@@ -19,6 +19,9 @@ class Settings:
     auth_secret: str
     jwks_url: str
     """Where an identity provider's keys are; "" without one."""
+    issuer: str = ""
+    audience: str = ""
+    """What the provider's tokens must say; "" for whatever they say."""
     capture_address: str
     history_address: str
     redis_url: str
@@ -45,6 +48,8 @@ def load(environ: Mapping[str, str]) -> Settings:
             verify_token=env.secret("RECADO_META_VERIFY_TOKEN"),
             auth_secret=env.secret("RECADO_AUTH_SECRET", check=tokens.check_secret),
             jwks_url=env.parsed("RECADO_AUTH_JWKS_URL", "", tokens.check_jwks_url),
+            issuer=tokens.read_expected(env, "RECADO_AUTH_ISSUER"),
+            audience=tokens.read_expected(env, "RECADO_AUTH_AUDIENCE"),
             capture_address=env.address("RECADO_CAPTURE_ADDRESS"),
             history_address=env.address("RECADO_HISTORY_ADDRESS"),
             redis_url=env.secret("RECADO_REDIS_URL", default=""),

@@ -70,6 +70,11 @@ class Recorder:
                 self._pool, lambda conn: store.insert_audit_rows(conn, rows), timeout_s=_TIMEOUT_S
             )
         except Exception as error:
+            if len(batch) > 1 and postgres.blames_the_data(error):
+                # One reader's row is no reason to refuse all others.
+                for one in batch:
+                    self._write([one])
+                return
             for _, written in batch:
                 written.set_exception(error)
         else:

@@ -1,9 +1,11 @@
 """HistoryService over gRPC: what each call means stands in protos/history.proto."""
 
 import threading
+import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
@@ -41,8 +43,9 @@ _EXPORT_PAGE: Final = 500
 _EXPORT_PAGE_TIMEOUT_S: Final = 10.0
 _WATCH_LOOK_S: Final = 15.0
 _STOP_LOOK_S: Final = 1.0
-# Each is served by a thread of its own.
-_WATCHERS_MAX: Final = 12
+# Each is served by a thread of its own, for as long as its reader takes; the rest is for those who ask.
+_STREAMS_MAX: Final = 12
+_STREAM_S: Final = 3600.0
 _MARGIN_S: Final = 0.1
 _INBOUND: Final = 1
 _STATUS_RANKS: Final = {name: rank for rank, name in views.STATUSES.items()}
@@ -82,7 +85,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         self._clock = clock
         self._recorder = recorder
         self._watch = Watch(pool)
-        self._watchers = threading.BoundedSemaphore(_WATCHERS_MAX)
+        self._streams = threading.BoundedSemaphore(_STREAMS_MAX)
         # Tenants are never renamed and their ids never used again, so a name is looked up once.
         self._tenant_ids: dict[str, int] = {}
 
@@ -227,33 +230,34 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         lead_id = _uuid("lead_id", request.lead_id)
         from_time, to_time = _period(request)
         asked = _filter("filter", request.filter)
-        after: store.Place | None = None
-        is_first = True
-        while context.is_active():
+        with self._streaming():
+            after: store.Place | None = None
+            is_first = True
+            while context.is_active():
 
-            def work(
-                conn: postgres.Transaction, after: store.Place | None = after, is_first: bool = is_first
-            ) -> tuple[tuple[list[pb.Message], store.Place | None], _Recorded | None]:
-                access = self._access(conn)
-                lead, conversations = _open(conn, access, lead_id)
-                wanted = self._wanted(conn, access, asked, from_time, to_time)
-                wanted = _within(wanted, lead, conversations)
-                recorded = None
-                if is_first:
-                    count = 0 if wanted.words == "" else store.count_messages(conn, wanted)
-                    recorded = self._record("messages.export", access, lead.id, count)
-                part = _part(conn, wanted, is_descending=False, after=after, count=_EXPORT_PAGE)
-                instances = {row.instance_id: row for row in conversations}
-                messages = [views.message_of(row, instances[row.instance_id], lead) for row in part.rows]
-                last = part.rows[-1] if part.has_more else None
-                return (messages, (last.sent_at, last.id) if last else None), recorded
+                def work(
+                    conn: postgres.Transaction, after: store.Place | None = after, is_first: bool = is_first
+                ) -> tuple[tuple[list[pb.Message], store.Place | None], _Recorded | None]:
+                    access = self._access(conn)
+                    lead, conversations = _open(conn, access, lead_id)
+                    wanted = self._wanted(conn, access, asked, from_time, to_time)
+                    wanted = _within(wanted, lead, conversations)
+                    recorded = None
+                    if is_first:
+                        count = 0 if wanted.words == "" else store.count_messages(conn, wanted)
+                        recorded = self._record("messages.export", access, lead.id, count)
+                    part = _part(conn, wanted, is_descending=False, after=after, count=_EXPORT_PAGE)
+                    instances = {row.instance_id: row for row in conversations}
+                    messages = [views.message_of(row, instances[row.instance_id], lead) for row in part.rows]
+                    last = part.rows[-1] if part.has_more else None
+                    return (messages, (last.sent_at, last.id) if last else None), recorded
 
-            messages, after = self._read(work, timeout_s=min(_remaining_s(), _EXPORT_PAGE_TIMEOUT_S))
-            is_first = False
-            if messages:
-                yield pb.ExportMessagesResponse(messages=messages)
-            if after is None:
-                return
+                messages, after = self._read(work, timeout_s=min(_remaining_s(), _EXPORT_PAGE_TIMEOUT_S))
+                is_first = False
+                if messages:
+                    yield pb.ExportMessagesResponse(messages=messages)
+                if after is None:
+                    return
 
     def ListChanges(
         self, request: pb.ListChangesRequest, context: grpc.ServicerContext
@@ -275,20 +279,17 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         caller.require("history:read")
         lead_id = _uuid("lead_id", request.lead_id) if request.lead_id else None
         moment = _resumed(request.resume_token)
-        if not self._watchers.acquire(blocking=False):
-            raise errors.ResourceExhausted("too many watch already", retry_after_s=10)
-        try:
-            with self._watch.listening(caller.tenant) as listener:
-                is_first = True
-                while context.is_active() and not self._watch.is_stopping:
-                    found = self._changes(lead_id, moment, timeout_s=min(_remaining_s(), _WATCH_LOOK_S))
-                    moment = _resumed(found.resume_token)
-                    if is_first or found.messages or found.lead_ids or found.must_reload:
-                        yield found
-                    is_first = False
-                    _hear(listener, context, self._watch)
-        finally:
-            self._watchers.release()
+        # Who has watched for so long has to show a token that is still good.
+        ends_at = time.monotonic() + _STREAM_S
+        with self._streaming(), self._watch.listening(caller.tenant) as listener:
+            is_first = True
+            while context.is_active() and not self._watch.is_stopping and time.monotonic() < ends_at:
+                found = self._changes(lead_id, moment, timeout_s=min(_remaining_s(), _WATCH_LOOK_S))
+                moment = _resumed(found.resume_token)
+                if is_first or found.messages or found.lead_ids or found.must_reload:
+                    yield found
+                is_first = False
+                _hear(listener, context, self._watch)
 
     def WatchLeads(
         self, request: pb.WatchLeadsRequest, context: grpc.ServicerContext
@@ -434,6 +435,16 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         return self._read(work)
 
     # What several calls need
+
+    @contextmanager
+    def _streaming(self) -> Generator[None]:
+        """Take one of the places for streams. Raises ResourceExhausted."""
+        if not self._streams.acquire(blocking=False):
+            raise errors.ResourceExhausted("too many streams are being read", retry_after_s=10)
+        try:
+            yield
+        finally:
+            self._streams.release()
 
     def _read(
         self,

@@ -32,6 +32,6 @@ def load(environ: Mapping[str, str]) -> Settings:
             audience=tokens.read_expected(env, "RECADO_AUTH_AUDIENCE"),
             listen=env.address("RECADO_LISTEN", "127.0.0.1:50053"),
             metrics_port=env.integer("RECADO_METRICS_PORT", 0, at_least=0, at_most=65535),
-            rpc_workers=env.integer("RECADO_RPC_WORKERS", 16, at_least=2, at_most=256),
+            rpc_workers=env.integer("RECADO_RPC_WORKERS", 32, at_least=2, at_most=256),
             pool_size=env.integer("RECADO_POOL_SIZE", 8, at_least=2, at_most=100),
         )

@@ -14,7 +14,7 @@ from typing import Any, Final
 import jwt
 import msgspec
 
-from plumbing import errors, jwks
+from plumbing import errors, jwks, settings
 
 _ALGORITHM: Final = "HS256"
 _SECRET_BYTES_MIN: Final = 32
@@ -60,6 +60,17 @@ def check_jwks_url(address: str) -> str:
     return jwks.check_url(address) if address else ""
 
 
+def read_expected(env: settings.Environment, name: str) -> str:
+    """Read what a token of the identity provider must say; "" takes whatever it says.
+
+    Without RECADO_AUTH_JWKS_URL it is a fault: who sets it believes that something is checked.
+    """
+    expected = env.text(name, "")
+    if expected and not env.text("RECADO_AUTH_JWKS_URL", ""):
+        env.faults.append(f"{name} needs RECADO_AUTH_JWKS_URL: it says nothing of our own tokens")
+    return expected
+
+
 def issue(
     secret: str,
     *,
@@ -98,7 +109,8 @@ class Verifier:
     Tokens signed HS256 are this installation's own. Those signed RS256, ES256 or EdDSA are an identity
     provider's, when the address of its JWK Set is given (jwks.check_url). Which key is used depends on
     the algorithm before anything else: never is a public key taken for a shared secret (RFC 8725, 2.1).
-    A provider speaks for the users of tenants: the scope of our own services is not its to give.
+    A provider speaks for the users of tenants: the scope of our own services is not its to give. Its keys
+    may serve other applications too, whose tokens only `issuer` and `audience` tell from ours.
     """
 
     def __init__(
@@ -106,13 +118,22 @@ class Verifier:
         secret: str,
         *,
         jwks_url: str = "",
+        issuer: str = "",
+        audience: str = "",
         clock_skew_s: float = 30,
         clock: Callable[[], float] = time.time,
         steady_clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`clock_skew_s` is how far the provider's clock may be from ours; our own tokens get none."""
+        """Our own tokens are concerned by the secret and the clock alone.
+
+        `issuer` is what `iss` of a provider's token must be, to the letter, and `audience` what must be in
+        its `aud`; "" does not look (RFC 8725, 3.8 and 3.9). `clock_skew_s` is how far the provider's clock
+        may be from ours.
+        """
         self._secret = check_secret(secret)
         self._keys = jwks.Keys(jwks_url, clock=steady_clock) if jwks_url else None
+        self._issuer = issuer
+        self._audience = audience
         self._clock_skew_s = clock_skew_s
         self._clock = clock
         # By digest: tokens are long, and nobody should find one in a dump of memory.
@@ -195,14 +216,19 @@ class Verifier:
         raise _refusal()
 
     def _claims(self, token: str, key: jwks.Key | None) -> _Claims:
+        issuer = self._issuer if key else ""
+        audience = self._audience if key else ""
         decoded = jwt.decode(
             token,
             key.public if key else self._secret,
             algorithms=[key.algorithm if key else _ALGORITHM],
+            issuer=issuer or None,
+            audience=audience or None,
             # The times are looked at by our clock.
             options={
                 "require": ["sub", "tenant", "scope", "exp"],
-                "verify_aud": False,
+                # Left on, it refuses a token that has an audience where none is expected.
+                "verify_aud": bool(audience),
                 "verify_exp": False,
                 "verify_nbf": False,
                 "verify_iat": False,

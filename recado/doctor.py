@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from plumbing import migrations, queues, tokens
+from plumbing import migrations, queues, settings, tokens
 from plumbing.rpc import health
 from recado.connection import Connection
 from recado.stack import store
@@ -25,10 +25,15 @@ class _Wrong(Exception):
     """A finding; the text says what to do."""
 
 
+class _Doubtful(Exception):
+    """A finding that may be meant so; the text says what it costs. It does not make the doctor fail."""
+
+
 def run(connection: Connection) -> bool:
     """Print a table of findings and tell whether all is well."""
     checks: list[tuple[str, Callable[[Connection], str]]] = [
         ("auth secret", _check_auth_secret),
+        ("identity provider", _check_provider),
         ("postgres", _check_postgres),
         ("schema", _check_schema),
         ("redis", _check_redis),
@@ -40,6 +45,8 @@ def run(connection: Connection) -> bool:
     for name, check in checks:
         try:
             finding, mark = check(connection), "[green]ok[/]"
+        except _Doubtful as doubtful:
+            finding, mark = str(doubtful), "[yellow]warning[/]"
         except (_Wrong, StackError) as wrong:
             finding, mark, is_well = str(wrong), "[red]wrong[/]", False
         except click.ClickException as wrong:
@@ -55,6 +62,26 @@ def _check_auth_secret(connection: Connection) -> str:
     except ValueError as error:
         raise _Wrong(str(error)) from None
     return "long enough"
+
+
+def _check_provider(connection: Connection) -> str:
+    try:
+        with settings.read(connection.environ) as env:
+            jwks_url = env.parsed("RECADO_AUTH_JWKS_URL", "", tokens.check_jwks_url)
+            issuer = tokens.read_expected(env, "RECADO_AUTH_ISSUER")
+            audience = tokens.read_expected(env, "RECADO_AUTH_AUDIENCE")
+    except settings.SettingsError as error:
+        raise _Wrong("; ".join(error.faults)) from None
+    if not jwks_url:
+        return "none: RECADO_AUTH_JWKS_URL is not set here"
+    doubts: list[str] = []
+    if not issuer:
+        doubts.append("set RECADO_AUTH_ISSUER: now a token counts whoever issued it with these keys")
+    if not audience:
+        doubts.append("set RECADO_AUTH_AUDIENCE: now tokens made for other applications count here too")
+    if doubts:
+        raise _Doubtful("; ".join(doubts))
+    return "its tokens are checked for their issuer and their audience"
 
 
 def _database_url(connection: Connection) -> str:

@@ -212,10 +212,10 @@ function listen(signal) {
   });
 }
 
-async function hear(leadId, message) {
+function hear(leadId, message) {
   if (asked) return;
   const lead = leads.get(leadId);
-  if (!lead) { await refresh(leadId); return; }
+  if (!lead) { catchUp(); return; }
   const last = lead.lastMessage;
   if (!last || message.timestamp >= last.timestamp || message.id === last.id) {
     lead.lastMessage = message;
@@ -225,14 +225,29 @@ async function hear(leadId, message) {
   }
 }
 
-/** Read a lead anew: it is new here, or its name has changed. */
+/** Somebody is new here: they are at the top of the list, with whoever else has written meanwhile. */
+function catchUp() {
+  if (catchUp.isWaiting) return;
+  catchUp.isWaiting = true;
+  setTimeout(async () => {
+    catchUp.isWaiting = false;
+    if (asked) return;
+    try {
+      const page = await gateway.get("/leads", { limit: PAGE }, work.signal);
+      if (asked) return;
+      for (const lead of page.leads) leads.set(lead.id, { ...leads.get(lead.id), ...lead });
+      show();
+    } catch (error) { refuse(error); }
+  }, 500);
+}
+
+/** Read a lead anew: its name has changed, or it has become part of another. */
 async function refresh(leadId) {
-  if (asked) return;
+  if (asked || !leads.has(leadId)) return;
   try {
     const lead = await gateway.get(`/leads/${leadId}`, {}, work.signal);
-    const page = await gateway.get("/conversations/sync", { leadId, limit: 1, order: "desc" }, work.signal);
-    if (lead.id !== leadId) leads.delete(leadId);
-    leads.set(lead.id, { ...leads.get(lead.id), ...lead, lastMessage: page.messages[0] || null });
+    if (lead.id !== leadId) { leads.delete(leadId); catchUp(); }
+    leads.set(lead.id, { ...leads.get(lead.id), ...lead });
     schedule();
   } catch (error) { if (error.status === 404) { leads.delete(leadId); schedule(); } else refuse(error); }
 }

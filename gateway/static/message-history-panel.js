@@ -518,6 +518,7 @@ export class MessageHistoryPanel extends HTMLElement {
     try {
       const lead = await this.gateway.get(`/leads/${this.leadId}`, {}, signal);
       this.isGroup = lead.kind === "group";
+      this.isOf = lead.id;
       this.title_.textContent = lead.name || lead.number || lead.username || this.texts.unnamed;
       this.number_ = lead.number;
       this.connectLive(signal);
@@ -741,7 +742,7 @@ export class MessageHistoryPanel extends HTMLElement {
       onState: isLive => { this.isLive = isLive; this.count(this.total); },
       onEvent: (name, data) => {
         if (name === "reset") this.readAnew();
-        if (name === "lead") this.rename(signal);
+        if (name === "lead") this.changed(signal);
         if (name === "message") this.hear(data.message);
       },
     });
@@ -781,9 +782,17 @@ export class MessageHistoryPanel extends HTMLElement {
     this.counting = setTimeout(() => this.rename(this.work.signal), 500);
   }
 
+  /** The lead has another name, or was merged with another or parted from it: then its messages are others. */
+  async changed(signal) {
+    const { isOf, total } = this;
+    await this.rename(signal);
+    if (!signal.aborted && (this.isOf !== isOf || this.total !== total)) this.readAnew();
+  }
+
   async rename(signal) {
     const lead = await this.gateway.get(`/leads/${this.leadId}`, {}, signal).catch(() => null);
     if (!lead) return;
+    this.isOf = lead.id;
     this.title_.textContent = lead.name || lead.number || lead.username || this.texts.unnamed;
     const only = this.getAttribute("instance-id");
     const counted = only ? lead.conversations.filter(found => found.instanceId === only) : lead.conversations;

@@ -85,6 +85,13 @@ def test_only_a_trusted_proxy_says_who_asks(system: System, lead: str):
 
     assert [ask(behind, address) for address in ("1.1.1.1", "2.2.2.2", "1.1.1.1")] == [401, 401, 429]
     assert [ask(behind, address) for address in ("2001:db8::1", "2001:db8::2")] == [401, 429]
+    # As a socket of both kinds writes them, and as some proxies do, with the port.
+    assert [ask(behind, address) for address in ("::ffff:3.3.3.3", "::ffff:4.4.4.4")] == [401, 401]
+    assert [ask(behind, address) for address in ("5.5.5.5:1", "5.5.5.5:2", "[2001:db9::1]:7")] == [
+        401,
+        429,
+        401,
+    ]
     assert [ask(open_to_all, address) for address in ("1.1.1.1", "2.2.2.2")] == [401, 429]
 
 

@@ -48,8 +48,10 @@ def signed(
 ) -> str:
     now = int(time.time())
     payload = {"sub": "ana", "tenant": "padaria", "scope": "history:read", "iat": now, "exp": now + 600}
-    return jwt.encode(
-        {name: value for name, value in (payload | claims).items() if value is not None},
+    kept = {name: value for name, value in (payload | claims).items() if value is not None}
+    # Not jwt.encode, which refuses an issuer that is no text.
+    return jwt.PyJWS().encode(
+        json.dumps(kept).encode(),
         key or KEYS[algorithm],
         algorithm=algorithm,
         headers=({} if kid is None else {"kid": kid}) | (headers or {}),
@@ -253,6 +255,103 @@ def test_a_remembered_token_of_a_provider_expires(provider: Provider):
     now_s[0] += 41
 
     assert refused(verifier, token)
+
+
+# Whom a token is from, and whom it is for
+
+ISSUER = "https://id.example/"
+AUDIENCE = "recado"
+
+
+def strict_verifier(url: str, **more: Any) -> tokens.Verifier:
+    return verifier_of(url, issuer=ISSUER, audience=AUDIENCE, **more)
+
+
+@pytest.mark.parametrize("audience", [AUDIENCE, [AUDIENCE], ["payroll", AUDIENCE]])
+@pytest.mark.parametrize("algorithm", sorted(KEYS))
+def test_a_token_from_the_issuer_for_us_verifies(provider: Provider, algorithm: str, audience: Any):
+    provider.keys = [jwk(KEYS[algorithm], kid="one")]
+    verifier = strict_verifier(provider.url)
+    token = signed(algorithm, iss=ISSUER, aud=audience)
+
+    assert verifier.verify(token).subject == "ana"
+    assert verifier.verify(token).subject == "ana"
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        None,
+        "",
+        "https://id.example",
+        "https://id.example/other",
+        "HTTPS://id.example/",
+        " https://id.example/",
+        "/",
+        [ISSUER],
+        {ISSUER: True},
+        7,
+    ],
+)
+def test_a_token_of_another_issuer_is_refused(provider: Provider, issuer: Any):
+    provider.keys = [jwk(EC, kid="one")]
+    token = signed("ES256", iss=issuer, aud=AUDIENCE)
+
+    assert refused(strict_verifier(provider.url), token)
+    assert refused(verifier_of(provider.url, issuer=ISSUER), token)
+    assert verifier_of(provider.url, audience=AUDIENCE).verify(token).subject == "ana"
+
+
+@pytest.mark.parametrize(
+    "audience",
+    [
+        None,
+        "",
+        "payroll",
+        "recado2",
+        "rec",
+        "Recado",
+        "recado payroll",
+        [],
+        ["payroll"],
+        ["rec", "ado"],
+        [[AUDIENCE]],
+        [AUDIENCE, 7],
+        {AUDIENCE: True},
+        7,
+    ],
+)
+def test_a_token_for_another_application_is_refused(provider: Provider, audience: Any):
+    provider.keys = [jwk(EC, kid="one")]
+    token = signed("ES256", iss=ISSUER, aud=audience)
+
+    assert refused(strict_verifier(provider.url), token)
+    assert refused(verifier_of(provider.url, audience=AUDIENCE), token)
+    assert verifier_of(provider.url, issuer=ISSUER).verify(token).subject == "ana"
+
+
+@pytest.mark.parametrize("claims", [{}, {"iss": ISSUER, "aud": "payroll"}, {"iss": "x", "aud": ["y", "z"]}])
+def test_where_none_is_expected_any_issuer_and_audience_do(provider: Provider, claims: dict[str, Any]):
+    provider.keys = [jwk(EC, kid="one")]
+
+    assert verifier_of(provider.url).verify(signed("ES256", **claims)).subject == "ana"
+
+
+def test_our_own_tokens_need_neither_issuer_nor_audience(provider: Provider):
+    verifier = strict_verifier(provider.url)
+    own = tokens.issue(SECRET, subject="ana", tenant="padaria", scopes=["service"], ttl_s=60)
+    elsewhere = signed("HS256", key=SECRET, iss="https://other.example/", aud="payroll")
+
+    assert verifier.verify(own).scopes == {"service"}
+    assert verifier.verify(tokens.OwnToken(SECRET, subject="gateway")()).subject == "gateway"
+    assert verifier.verify(elsewhere).subject == "ana"
+    assert provider.asked == []
+
+
+def test_the_right_issuer_and_audience_do_not_stand_for_a_signature(provider: Provider):
+    provider.keys = [jwk(EC, kid="one")]
+
+    assert refused(strict_verifier(provider.url), signed("ES256", key=OTHER_EC, iss=ISSUER, aud=AUDIENCE))
 
 
 # Algorithms confused

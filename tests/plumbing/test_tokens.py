@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plumbing import errors, tokens
+from plumbing import errors, settings, tokens
 
 SECRET = "of the tests, long enough to sign with, whichever algorithm somebody may try"
 words = st.text(st.characters(categories=["L", "N"]), min_size=1)
@@ -145,6 +145,48 @@ def test_a_services_own_token_is_reused_and_renewed():
     now_s[0] += 1_800
 
     assert own() is not first
+
+
+def read_expected(environ: dict[str, str]) -> tuple[str, str]:
+    with settings.read(environ) as env:
+        env.parsed("RECADO_AUTH_JWKS_URL", "", tokens.check_jwks_url)
+        return (
+            tokens.read_expected(env, "RECADO_AUTH_ISSUER"),
+            tokens.read_expected(env, "RECADO_AUTH_AUDIENCE"),
+        )
+
+
+@pytest.mark.parametrize("url", ["", "https://id.example/keys"])
+def test_issuer_and_audience_may_be_left_out(url: str):
+    assert read_expected({"RECADO_AUTH_JWKS_URL": url, "RECADO_AUTH_ISSUER": ""}) == ("", "")
+
+
+def test_issuer_and_audience_are_taken_to_the_letter():
+    environ = {
+        "RECADO_AUTH_JWKS_URL": "/keys.json",
+        "RECADO_AUTH_ISSUER": "https://id.example/",
+        "RECADO_AUTH_AUDIENCE": "recado, payroll",
+    }
+
+    assert read_expected(environ) == ("https://id.example/", "recado, payroll")
+
+
+@pytest.mark.parametrize("url", [{}, {"RECADO_AUTH_JWKS_URL": ""}])
+def test_what_nothing_would_be_checked_for_is_a_fault(url: dict[str, str]):
+    with pytest.raises(settings.SettingsError) as raised:
+        read_expected({"RECADO_AUTH_ISSUER": "hush", "RECADO_AUTH_AUDIENCE": "hush", **url})
+
+    assert raised.value.faults == [
+        "RECADO_AUTH_ISSUER needs RECADO_AUTH_JWKS_URL: it says nothing of our own tokens",
+        "RECADO_AUTH_AUDIENCE needs RECADO_AUTH_JWKS_URL: it says nothing of our own tokens",
+    ]
+
+
+def test_an_address_of_keys_that_does_not_do_is_the_one_fault():
+    with pytest.raises(settings.SettingsError) as raised:
+        read_expected({"RECADO_AUTH_JWKS_URL": "ftp://id.example", "RECADO_AUTH_ISSUER": "x"})
+
+    assert raised.value.faults == ["RECADO_AUTH_JWKS_URL: must be an http(s) address, or file: and a path"]
 
 
 def test_the_three_people(owner: str, colleague: str, stranger: str, auth_secret: str):
