@@ -221,7 +221,8 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             items = batches.describe(conn, row, instances=_granted(caller))
             if not items and caller.instances is not None:
                 raise errors.NotFound("no such batch")
-            return _batch(row, items)
+            # A fault may be of anybody's item.
+            return _batch(row, items, shows_faults=caller.instances is None)
 
         return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
 
@@ -284,15 +285,21 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
 
         def work(conn: postgres.Transaction) -> pb.ListSyncsResponse:
             tenant_id = self._tenant_of_lead(conn, lead_id)
+            granted = _granted(caller)
             rows = store.list_syncs(
-                conn, tenant_id=tenant_id, lead_id=lead_id, before=before, count_max=page_size + 1
+                conn,
+                tenant_id=tenant_id,
+                lead_id=lead_id,
+                instances=granted,
+                before=before,
+                count_max=page_size + 1,
             )
             page = rows[:page_size]
             numbers = {row.id: row.public_id for row in store.list_instances(conn, tenant_id=tenant_id)}
             return pb.ListSyncsResponse(
                 syncs=[_sync(row, numbers.get(row.instance_id) if row.instance_id else None) for row in page],
                 next_page_token=str(page[-1].id) if len(rows) > page_size else "",
-                total_size=store.count_syncs(conn, tenant_id=tenant_id, lead_id=lead_id),
+                total_size=store.count_syncs(conn, tenant_id=tenant_id, lead_id=lead_id, instances=granted),
             )
 
         return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
@@ -477,7 +484,11 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             sync = store.find_sync(conn, tenant_id=tenant_id, id=sync_id) if tenant_id is not None else None
             if sync is None or sync.lead_id is None:
                 raise errors.NotFound("no such sync")
-            self._tenant_of_lead(conn, sync.lead_id)
+            tenant_id = self._tenant_of_lead(conn, sync.lead_id)
+            if sync.instance_id and caller.instances is not None:
+                numbers = {row.id: row.public_id for row in store.list_instances(conn, tenant_id=tenant_id)}
+                if str(numbers.get(sync.instance_id)) not in caller.instances:
+                    raise errors.NotFound("no such sync")
             return sync
 
         return _sync(postgres.run_read(self._pool, work, timeout_s=_remaining_s()))
@@ -852,7 +863,7 @@ def _account_event(row: store.AccountEventRow, instance: store.InstanceRow) -> p
     )
 
 
-def _batch(row: store.BatchRow, items: list[batches.Item]) -> pb.Batch:
+def _batch(row: store.BatchRow, items: list[batches.Item], *, shows_faults: bool) -> pb.Batch:
     return pb.Batch(
         id=str(row.id),
         received_at=_timestamp(row.received_at),
@@ -871,7 +882,9 @@ def _batch(row: store.BatchRow, items: list[batches.Item]) -> pb.Batch:
             )
             for item in items
         ],
-        faults=[pb.ItemFault(path=fault.path, reason=fault.reason) for fault in _faults(row.error)],
+        faults=[pb.ItemFault(path=fault.path, reason=fault.reason) for fault in _faults(row.error)]
+        if shows_faults
+        else [],
     )
 
 

@@ -1766,33 +1766,64 @@ def find_sync(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> SyncLo
         ).fetchone()
 
 
+_SYNCS_OF_LEAD: Final[LiteralString] = """
+            FROM whatsapp_sync_logs
+            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
+              AND (
+                %(instances)s::uuid[] IS NULL OR instance_id IS NULL
+                OR instance_id IN (
+                  SELECT id FROM whatsapp_configs
+                  WHERE tenant_id = %(tenant_id)s AND public_id = ANY(%(instances)s)
+                )
+              )
+"""
+
+
 def list_syncs(
-    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, before: uuid.UUID | None, count_max: int
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    lead_id: uuid.UUID,
+    instances: Sequence[uuid.UUID] | None,
+    before: uuid.UUID | None,
+    count_max: int,
 ) -> list[SyncLogRow]:
-    """Give a lead's sync logs, newest first, those before `before`."""
+    """Give a lead's sync logs, newest first, those before `before`; none of other instances than these."""
     with conn.cursor(row_factory=kwargs_row(SyncLogRow)) as cursor:
         return cursor.execute(
             "SELECT "
             + _SYNC_COLUMNS
+            + _SYNCS_OF_LEAD
             + """
-            FROM whatsapp_sync_logs
-            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
               AND (%(before)s::uuid IS NULL OR id < %(before)s)
             ORDER BY id DESC
             LIMIT %(count_max)s
             """,
-            {"tenant_id": tenant_id, "lead_id": lead_id, "before": before, "count_max": count_max},
+            {
+                "tenant_id": tenant_id,
+                "lead_id": lead_id,
+                "instances": None if instances is None else list(instances),
+                "before": before,
+                "count_max": count_max,
+            },
         ).fetchall()
 
 
-def count_syncs(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> int:
+def count_syncs(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    lead_id: uuid.UUID,
+    instances: Sequence[uuid.UUID] | None,
+) -> int:
     with conn.cursor(row_factory=scalar_row) as cursor:
         count = cursor.execute(
-            """
-            SELECT count(*) FROM whatsapp_sync_logs
-            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
-            """,
-            {"tenant_id": tenant_id, "lead_id": lead_id},
+            "SELECT count(*)" + _SYNCS_OF_LEAD,
+            {
+                "tenant_id": tenant_id,
+                "lead_id": lead_id,
+                "instances": None if instances is None else list(instances),
+            },
         ).fetchone()
     return count or 0
 

@@ -27,7 +27,9 @@ def once(caller: Caller, name: str, work: Callable[[], flask.Response]) -> flask
             fields=(FieldFault(HEADER, "must be 1 to 255 visible ASCII characters"),),
         )
     replies: Replies = flask.current_app.extensions["replies"]
-    key = _digest(caller.tenant, caller.subject, name, given)
+    # Who has lost an instance is not answered with what it gave.
+    granted = "*" if caller.instances is None else " ".join(sorted(caller.instances))
+    key = _digest(caller.tenant, caller.subject, granted, name, given)
     request = _digest(flask.request.full_path, flask.request.mimetype, flask.request.get_data())
     known = replies.begin(key, request)
     if known is not None:
@@ -37,6 +39,9 @@ def once(caller: Caller, name: str, work: Callable[[], flask.Response]) -> flask
         return response
     try:
         response = work()
+    except errors.DeadlineExceeded:
+        # It may have been done, or be about to be: whoever asks again meanwhile is told to wait.
+        raise
     except BaseException:
         replies.drop(key)
         raise

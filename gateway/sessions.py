@@ -10,8 +10,12 @@ import msgspec
 
 from gateway import auth, backends, limits, parameters, render, shapes
 from plumbing import errors
+from plumbing.errors import FieldFault
+from plumbing.tokens import Caller
 
 _PATH: Final = "/"
+# Browsers keep cookies of 4,096 bytes, with their name and attributes (RFC 6265, 6.1).
+_COOKIE_BYTES_MAX: Final = 3_900
 
 
 class SignIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -22,11 +26,12 @@ class SignIn(msgspec.Struct, forbid_unknown_fields=True):
 
 def sign_in() -> flask.Response:
     body = parameters.json_body(SignIn)
-    try:
-        backends.of(flask.current_app).verifier.verify(body.token)
-    except errors.Unauthenticated:
-        limits.count_address(has_valid_token=False)
-        raise
+    _verify(body.token)
+    if len(body.token) > _COOKIE_BYTES_MAX:
+        raise errors.InvalidArgument(
+            "the body is not right",
+            fields=(FieldFault("token", f"must be at most {_COOKIE_BYTES_MAX} characters to be a cookie"),),
+        )
     response = flask.Response(status=204)
     response.set_cookie(
         auth.COOKIE,
@@ -42,7 +47,7 @@ def sign_in() -> flask.Response:
 
 def whoami() -> flask.Response:
     token = auth.token_of()
-    caller = backends.of(flask.current_app).verifier.verify(token)
+    caller = _verify(token)
     session = shapes.Session(
         caller.subject,
         caller.tenant,
@@ -50,6 +55,14 @@ def whoami() -> flask.Response:
         datetime.fromtimestamp(_expires_at(token), UTC).isoformat().replace("+00:00", "Z"),
     )
     return flask.Response(render.encode(session), mimetype="application/json")
+
+
+def _verify(token: str) -> Caller:
+    try:
+        return backends.of(flask.current_app).verifier.verify(token)
+    except errors.Unauthenticated:
+        limits.count_address(has_valid_token=False)
+        raise
 
 
 def sign_out() -> flask.Response:

@@ -197,7 +197,8 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             part = _part(conn, wanted, is_descending=True, after=after, count=page_size, known=known)
             total = position.total if position and position.total is not None else part.matched or 0
             marked = words.marks(terms, self._forms(conn, terms))
-            recorded = self._record("messages.search", access, wanted.lead_id, len(part.rows))
+            counts = Counter(row.lead_id for row in part.rows)
+            recorded = self._record_leads("messages.search", access, counts, wanted.lead_id)
             leads = {row.lead.id: row for row in self._leads_of(conn, access, part.rows)}
             answer = pb.SearchMessagesResponse(
                 total_size=min(total, _MATCHES_MAX), is_total_a_minimum=total > _MATCHES_MAX
@@ -338,7 +339,10 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
 
     def ListAudit(self, request: pb.ListAuditRequest, context: grpc.ServicerContext) -> pb.ListAuditResponse:
-        calls.current().caller.require("audit:read")
+        caller = calls.current().caller
+        caller.require("audit:read")
+        if caller.instances is not None:
+            raise errors.PermissionDenied("the audit log is not for tokens that are limited to instances")
         page_size = _page_size(request.page_size)
         lead_id = _uuid("lead_id", request.lead_id) if request.lead_id else None
         if len(request.subject) > _SUBJECT_CHARS_MAX or "\0" in request.subject:
@@ -392,7 +396,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             if len(rows) > page_size:
                 last = cursor.Position.at(page[-1].last_message_at, page[-1].id, total=total)
                 token = cursor.write(last, *question)
-            recorded = self._record("leads.list", access, None, len(page))
+            recorded = self._record_leads("leads.list", access, Counter(row.id for row in page))
             exchanges: dict[uuid.UUID, list[store.ConversationRow]] = {row.id: [] for row in page}
             for exchange in store.list_conversations(conn, access, list(exchanges)):
                 exchanges[exchange.lead_id].append(exchange)
@@ -494,6 +498,18 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                 request_id=reader.request_id if reader else call.request_id,
             )
         )
+
+    def _record_leads(
+        self,
+        action: str,
+        access: store.Access,
+        counts: Counter[uuid.UUID],
+        asked_lead_id: uuid.UUID | None = None,
+    ) -> _Recorded:
+        """Begin to record a read that showed several leads: each, or that there was none."""
+        if not counts:
+            return self._record(action, access, asked_lead_id, 0)
+        return _all_of([self._record(action, access, lead_id, count) for lead_id, count in counts.items()])
 
     def _wanted(
         self,
@@ -623,6 +639,10 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             if message_ids
             else []
         )
+        # What has been moved to another lead since is not theirs to hear.
+        leads_watched = {watcher.lead_id for watcher in watchers}
+        if None not in leads_watched:
+            rows = [row for row in rows if row.lead_id in leads_watched]
         themselves = sorted({row.lead_id for row in changed if row.is_of_lead})
         if access.instances is not None and themselves:
             seen = store.list_conversations(conn, access, themselves)
@@ -655,11 +675,15 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             if count:
                 given.append(self._record("messages.watch", access, watcher.lead_id, count, watcher))
 
-        def wait(timeout_s: float) -> None:
-            for recorded in given:
-                recorded(timeout_s)
+        return _all_of(given)
 
-        return wait
+
+def _all_of(begun: Sequence[_Recorded]) -> _Recorded:
+    def wait(timeout_s: float) -> None:
+        for recorded in begun:
+            recorded(timeout_s)
+
+    return wait
 
 
 class _Whose(NamedTuple):

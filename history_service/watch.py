@@ -32,21 +32,16 @@ class Heard(NamedTuple):
 
 
 class Listener:
-    """One who waits: everything, or one tenant's leads, or one lead."""
+    """One who waits: for everything, or one tenant's leads."""
 
-    def __init__(self, tenant: str | None, lead_id: uuid.UUID | None) -> None:
+    def __init__(self, tenant: str | None) -> None:
         self._tenant = tenant
-        self._lead_id = lead_id
         self._heard: set[Touch] = set()
         self._is_unsure = False
         self._condition = threading.Condition()
 
     def tell(self, touches: list[Touch]) -> None:
-        mine = [
-            touch
-            for touch in touches
-            if self._tenant in (None, touch[0]) and self._lead_id in (None, touch[1])
-        ]
+        mine = [touch for touch in touches if self._tenant in (None, touch[0])]
         if mine:
             with self._condition:
                 self._heard.update(mine)
@@ -79,9 +74,9 @@ class Watch:
         self._thread.start()
 
     @contextmanager
-    def listening(self, tenant: str | None = None, lead_id: uuid.UUID | None = None) -> Generator[Listener]:
+    def listening(self, tenant: str | None = None) -> Generator[Listener]:
         """Hear from now on what is touched; None is everything. Ask for what was before after entering."""
-        listener = Listener(tenant, lead_id)
+        listener = Listener(tenant)
         with self._lock:
             self._listeners.add(listener)
             self._has_listeners.set()

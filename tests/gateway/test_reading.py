@@ -201,6 +201,29 @@ def test_recoveries_of_a_lead_are_listed(system: System, owner: str, lead: str):
     assert answer["pagination"]["total"] == 2
 
 
+def test_recoveries_through_another_number_are_not_shown(
+    system: System, owner: str, lead: str, token_for: Callable[..., str]
+):
+    [mine] = system.get("/instances", owner).json["instances"]
+    limited = token_for("padaria", scopes=["history:read"], instances=[mine["id"]])
+    system.register(owner, number_id="777", display_number="551150000000")
+    [sync] = [
+        row["syncId"]
+        for row in system.get(f"/leads/{lead}/syncs", owner).json["syncs"]
+        if row["syncType"] == "initial_contact"
+    ]
+    assert system.get(f"/conversations/sync/{sync}", limited).status_code == 200
+
+    system.execute(
+        "UPDATE whatsapp_sync_logs SET instance_id = "
+        "(SELECT id FROM whatsapp_configs WHERE phone_number_id = '777')"
+    )
+
+    assert system.get(f"/conversations/sync/{sync}", limited).status_code == 404
+    assert system.get(f"/leads/{lead}/syncs", limited).json["pagination"]["total"] == 0
+    assert system.get(f"/leads/{lead}/syncs", owner).json["pagination"]["total"] == 1
+
+
 def test_who_read_and_changed_what_can_be_asked(system: System, owner: str, colleague: str, lead: str):
     system.page(colleague, lead)
     system.post("/conversations/sync", owner, {"leadId": lead})
@@ -317,6 +340,16 @@ def test_all_leads_of_a_token_can_be_listened_to_and_no_others(
 
 
 # The inbox's session, the documents
+
+
+def test_a_token_that_no_browser_would_keep_is_refused_by_name(
+    system: System, lead: str, token_for: Callable[..., str]
+):
+    token = token_for("padaria", subject="o" * 4000)
+
+    refused = system.client.post("/session", json={"token": token})
+
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (400, "token")
 
 
 def test_a_session_is_a_cookie_that_no_script_reads(system: System, owner: str, lead: str):

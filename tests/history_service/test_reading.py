@@ -471,6 +471,54 @@ def test_the_gateway_hears_which_leads_were_touched(
     assert heard == {("padaria", str(lead))}
 
 
+def test_one_look_tells_several_what_changed_and_records_it_in_their_names(
+    history: Any, archive: Archive, owner: str, colleague: str, token_for: Callable[..., str]
+):
+    instance = archive.instance()
+    ana, bia = archive.lead(), archive.lead()
+    for lead in (ana, bia):
+        archive.message(lead, instance)
+    gateway = token_for("padaria", subject="gateway", scopes=["history:read", "service"])
+    start = history.ListChanges(pb.ListChangesRequest(), owner).resume_token
+    for lead in (ana, bia):
+        touch(archive, lead, [archive.message(lead, instance, body="novo")])
+    watchers = [
+        pb.Watcher(subject=subject, lead_id=str(lead), request_id="r")
+        for subject, lead in (("x", ana), ("y", ana))
+    ]
+
+    only_ana = history.ListChanges(pb.ListChangesRequest(resume_token=start, watchers=watchers), gateway)
+    watchers.append(pb.Watcher(subject="z"))
+    of_all = history.ListChanges(pb.ListChangesRequest(resume_token=start, watchers=watchers), gateway)
+
+    assert {message.lead_id for message in only_ana.messages} == {str(ana)}
+    assert {message.lead_id for message in of_all.messages} == {str(ana), str(bia)}
+    entries = history.ListAudit(pb.ListAuditRequest(), token_for("padaria", scopes=["audit:read"])).entries
+    assert sorted((entry.subject, entry.lead_id, entry.count) for entry in entries) == sorted(
+        [("x", str(ana), 1), ("y", str(ana), 1)] * 2 + [("z", "", 2)]
+    )
+    with pytest.raises(errors.PermissionDenied):
+        history.ListChanges(pb.ListChangesRequest(resume_token=start, watchers=watchers), colleague)
+
+
+def test_what_came_after_a_moment_is_left_for_the_next_answer(history: Any, archive: Archive, owner: str):
+    lead, instance = archive.lead(), archive.instance()
+    archive.message(lead, instance)
+    start = history.ListChanges(pb.ListChangesRequest(), owner).resume_token
+    first = archive.message(lead, instance)
+    touch(archive, lead, [first])
+    middle = history.ListChanges(pb.ListChangesRequest(), owner).resume_token
+    second = archive.message(lead, instance)
+    touch(archive, lead, [second])
+
+    until = history.ListChanges(pb.ListChangesRequest(resume_token=start, until_token=middle), owner)
+    after = history.ListChanges(pb.ListChangesRequest(resume_token=middle), owner)
+
+    assert [message.id for message in until.messages] == [first]
+    assert until.resume_token == middle
+    assert [message.id for message in after.messages] == [second]
+
+
 def test_every_read_is_on_record_before_its_answer(
     history: Any, archive: Archive, owner: str, colleague: str
 ):
@@ -488,8 +536,8 @@ def test_every_read_is_on_record_before_its_answer(
     assert sorted((entry.action, entry.lead_id, entry.count) for entry in entries) == sorted(
         [
             ("messages.export", str(lead), 3),
-            ("leads.list", "", 1),
-            ("messages.search", "", 3),
+            ("leads.list", str(lead), 1),
+            ("messages.search", str(lead), 3),
             ("lead.read", str(lead), 1),
             ("messages.read", str(lead), 2),
         ]
@@ -501,17 +549,21 @@ def test_every_read_is_on_record_before_its_answer(
     rest = history.ListAudit(
         pb.ListAuditRequest(lead_id=str(lead), page_token=of_lead.next_page_token), owner
     )
-    assert len(rest.entries) == 1
+    assert len(rest.entries) == 3
 
 
 def test_the_record_is_for_those_who_may_see_it(
-    history: Any, archive: Archive, colleague: str, stranger: str
+    history: Any, archive: Archive, colleague: str, stranger: str, token_for: Callable[..., str]
 ):
-    archive.message(archive.lead(), archive.instance())
+    instance = archive.instance()
+    archive.message(archive.lead(), instance)
     history.ListLeads(pb.ListLeadsRequest(), colleague)
+    limited = token_for("padaria", scopes=["audit:read"], instances=[str(instance)])
 
     with pytest.raises(errors.PermissionDenied):
         history.ListAudit(pb.ListAuditRequest(), colleague)
+    with pytest.raises(errors.PermissionDenied):
+        history.ListAudit(pb.ListAuditRequest(), limited)
     assert list(history.ListAudit(pb.ListAuditRequest(), stranger).entries) == []
 
 
