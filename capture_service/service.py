@@ -597,22 +597,29 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         ]
         if faults:
             raise errors.InvalidArgument("the export is not described rightly", fields=tuple(faults))
-        for lead_id in request.lead_ids:
-            _uuid("lead_ids", lead_id)
+        lead_ids = {_uuid("lead_ids", lead_id) for lead_id in request.lead_ids}
+        instance_id = _uuid("instance_id", request.instance_id) if request.instance_id else None
         export_id = uuid7(self._clock())
 
         def work(conn: postgres.Transaction) -> store.ExportRow:
             tenant_id = store.find_tenant(conn, caller.tenant)
             if tenant_id is None:
                 raise errors.NotFound("there is nothing to export")
-            for lead_id in request.lead_ids:
-                self._tenant_of_lead(conn, uuid.UUID(lead_id))
+            granted = _granted(caller)
+            known = store.visible_leads(conn, tenant_id=tenant_id, lead_ids=list(lead_ids), instances=granted)
+            if lead_ids - known:
+                raise errors.NotFound("no such lead")
+            numbers = {row.public_id for row in store.list_instances(conn, tenant_id=tenant_id)}
+            if instance_id and (
+                instance_id not in numbers or (granted is not None and instance_id not in granted)
+            ):
+                raise errors.NotFound("no such instance")
             store.insert_export(
                 conn,
                 tenant_id=tenant_id,
                 id=export_id,
                 requested_by=caller.subject,
-                instances=_granted(caller),
+                instances=granted,
                 request=MessageToJson(request),
             )
             arguments = {"tenant": caller.tenant, "export_id": str(export_id)}

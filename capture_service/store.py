@@ -886,27 +886,39 @@ def is_lead_visible(
     conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, instances: Sequence[uuid.UUID] | None
 ) -> bool:
     """Tell whether the lead is the tenant's and talked to one of these instances (None: any)."""
-    row = conn.execute(
-        """
-        SELECT 1
-        FROM leads l
-        WHERE l.tenant_id = %(tenant_id)s AND l.id = %(lead_id)s
-          AND (
-            %(instances)s::uuid[] IS NULL
-            OR EXISTS (
-              SELECT FROM conversations c
-              JOIN whatsapp_configs i ON i.tenant_id = c.tenant_id AND i.id = c.instance_id
-              WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id AND i.public_id = ANY(%(instances)s)
-            )
-          )
-        """,
-        {
-            "tenant_id": tenant_id,
-            "lead_id": lead_id,
-            "instances": list(instances) if instances is not None else None,
-        },
-    ).fetchone()
-    return row is not None
+    return bool(visible_leads(conn, tenant_id=tenant_id, lead_ids=[lead_id], instances=instances))
+
+
+def visible_leads(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    lead_ids: Sequence[uuid.UUID],
+    instances: Sequence[uuid.UUID] | None,
+) -> set[uuid.UUID]:
+    """Give those of the leads that are the tenant's and talked to one of these instances (None: any)."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found = cursor.execute(
+            """
+            SELECT l.id
+            FROM leads l
+            WHERE l.tenant_id = %(tenant_id)s AND l.id = ANY(%(lead_ids)s)
+              AND (
+                %(instances)s::uuid[] IS NULL
+                OR EXISTS (
+                  SELECT FROM conversations c
+                  JOIN whatsapp_configs i ON i.tenant_id = c.tenant_id AND i.id = c.instance_id
+                  WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id AND i.public_id = ANY(%(instances)s)
+                )
+              )
+            """,
+            {
+                "tenant_id": tenant_id,
+                "lead_ids": list(lead_ids),
+                "instances": list(instances) if instances is not None else None,
+            },
+        ).fetchall()
+    return set(found)
 
 
 def identifiers_of_lead(

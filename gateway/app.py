@@ -105,6 +105,7 @@ OPERATIONS: Final[list[Operation]] = [
         status=202,
         errors=(404, 422),
         takes_key=True,
+        body_bytes_max=exports.BODY_BYTES_MAX,
     ),
     Operation(
         method="GET",

@@ -18,10 +18,15 @@ from plumbing import errors
 from plumbing.errors import FieldFault
 from plumbing.rpc import client
 from protos import capture_pb2, history_pb2
+from protos.exports import KEPT, path_of
 
 MEDIA_TYPES: Final = tuple(found.media_type.partition(";")[0] for found in exporting.FORMATS.values())
+# 10,000 ids of leads.
+BODY_BYTES_MAX: Final = 512 * 1024
 # 100,000 messages take half a minute; whoever reads slower than an hour begins anew.
 _TIMEOUT_S: Final = 3600.0
+# A reader that takes nothing for so long is gone.
+_SEND_TIMEOUT_S: Final = 60
 _NOT_IN_NAMES: Final = re.compile(r"[^\w.-]+")
 
 
@@ -88,6 +93,9 @@ def export_lead(call: Call, lead_id: str, query: Export) -> flask.Response:
         for page in messages:
             yield from page
 
+    connection = flask.request.environ.get("gunicorn.socket")
+    if connection is not None:
+        connection.settimeout(_SEND_TIMEOUT_S)
     response = flask.Response(chosen.write(header, shown(), options), content_type=chosen.media_type)
     response.headers["Content-Disposition"] = _attachment(lead.name or lead.number, chosen.extension)
     return response
@@ -138,11 +146,7 @@ def create_export(call: Call, body: NewExport) -> flask.Response:
     ]
     if body.instance_id is not None and not parameters.is_uuid(body.instance_id):
         faults.append(FieldFault("instanceId", "must be a UUID"))
-    faults += [
-        FieldFault(name, "must have a time zone")
-        for name, moment in (("fromDate", body.from_date), ("toDate", body.to_date))
-        if moment and moment.tzinfo is None
-    ]
+    faults += parameters.moment_faults(fromDate=body.from_date, toDate=body.to_date)
     if faults:
         raise errors.InvalidArgument("the body is not right", fields=tuple(faults))
     request = capture_pb2.CreateExportRequest(
@@ -168,10 +172,11 @@ def get_export_file(call: Call, export_id: str) -> flask.Response:
     """The zip: for 24 hours, and only for whom asked for it."""
     export = call.capture("GetExport", capture_pb2.GetExportRequest(export_id=export_id))
     folder = _folder()
-    path = folder / f"{uuid.UUID(export_id)}.zip" if folder else None
+    path = path_of(folder, uuid.UUID(export_id)) if folder else None
     if export.status != "completed":
         raise errors.FailedPrecondition(f"the export is {export.status}")
-    if path is None or not path.is_file():
+    is_over = export.completed_at.ToDatetime(UTC) + KEPT < datetime.now(UTC)
+    if is_over or path is None or not path.is_file():
         raise errors.NotFound("the file is no longer kept")
     return flask.send_file(
         path, mimetype="application/zip", as_attachment=True, download_name=f"recado-{export_id}.zip"

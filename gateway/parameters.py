@@ -276,3 +276,21 @@ def _moment(text: str, *, is_end: bool) -> datetime:
 def _microseconds(text: str) -> str:
     # datetime knows microseconds; RFC 3339 allows more digits.
     return re.sub(r"(\.\d{6})\d+", r"\1", text.upper().replace(" ", "T"))
+
+
+def moment_faults(**moments: datetime | None) -> list[FieldFault]:
+    """Say what is wrong with the times of a body: two of them, by name, are from when and until when."""
+    faults = [
+        FieldFault(name, reason)
+        for name, found in moments.items()
+        if found
+        for reason, is_wrong in (
+            ("must have a time zone", found.tzinfo is None),
+            (f"must be of the years 2 to {_YEAR_MAX - 1}", not 1 < found.year < _YEAR_MAX),
+        )
+        if is_wrong
+    ]
+    given = [(name, found) for name, found in moments.items() if found]
+    if not faults and len(given) == 2 and given[0][1] > given[1][1]:
+        faults.append(FieldFault(given[0][0], f"must not be after {given[1][0]}"))
+    return faults

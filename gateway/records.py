@@ -49,11 +49,7 @@ def replay_webhooks(call: Call, body: Replay) -> shapes.Replayed:
         for index, state in enumerate(body.states)
         if state not in _STATES
     ]
-    faults += [
-        FieldFault(name, "must have a time zone")
-        for name, moment in (("from", body.from_), ("to", body.to))
-        if moment and moment.tzinfo is None
-    ]
+    faults += parameters.moment_faults(**{"from": body.from_, "to": body.to})
     if faults:
         raise errors.InvalidArgument("the body is not right", fields=tuple(faults))
     request = capture_pb2.ReplayWebhooksRequest(

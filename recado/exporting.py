@@ -1,13 +1,15 @@
 """The job of an export: the histories of many leads, each a file of one zip."""
 
+import contextlib
+import logging
 import os
 import re
 import time
 import unicodedata
 import uuid
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Generator, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 from zoneinfo import ZoneInfo
@@ -16,14 +18,25 @@ from gateway import exporting, render, statements
 from plumbing import errors, tokens
 from plumbing.rpc import client
 from protos import capture_pb2, history_pb2
+from protos.exports import KEPT, path_of
 
-KEPT: Final = timedelta(hours=24)
-"""So long a file can be fetched."""
+log = logging.getLogger(__name__)
+
 _TIMEOUT_S: Final = 30.0
 _LEAD_TIMEOUT_S: Final = 3600.0
 _TOKEN_TTL_S: Final = 7200
 _TELL_EVERY_S: Final = 2.0
-_PAGE: Final = 200
+_PAGE: Final = 1000
+# Each finds who became active, and so moved to the top, before the one before came to them.
+_WALKS_MAX: Final = 10
+_FORGET_EVERY_S: Final = 600.0
+_LEFT_OUT: Final = {
+    "en": ("left-out.txt", "These leads could not be read any more and are not in this export:"),
+    "pt-BR": (
+        "fora-da-exportacao.txt",
+        "Estes contatos não puderam mais ser lidos e não estão nesta exportação:",
+    ),
+}
 _NOT_IN_NAMES: Final = re.compile(r"[^\w.-]+")
 
 
@@ -62,6 +75,15 @@ class Exporter:
             if error.is_retryable:
                 raise
             progress.status, progress.error_message = "failed", error.detail
+        except OSError as error:
+            log.exception("export_not_written", extra={"export_id": export_id})
+            progress.status = "failed"
+            progress.error_message = f"the file could not be written: {error.strerror}"
+        except Exception:
+            # Also the queue's, when the job has taken too long: the next attempt would end the same way.
+            log.exception("export_failed", extra={"export_id": export_id})
+            progress.status = "failed"
+            progress.error_message = "the file could not be made; the worker's log says why"
         self._call(self._capture.UpdateExport, progress)
 
     def _write(
@@ -72,7 +94,6 @@ class Exporter:
         progress: capture_pb2.UpdateExportRequest,
     ) -> int:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _forget_old(folder)
         token = tokens.issue(
             self._auth_secret,
             subject=work.requested_by,
@@ -87,55 +108,59 @@ class Exporter:
             time_zone=ZoneInfo(work.request.time_zone or "UTC"),
             with_bom=work.request.format == "csv",
         )
-        path = path_of(folder, uuid.UUID(work.export.id))
-        draft = path.with_suffix(".part")
         told_at = time.monotonic()
-        with (
-            open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
-            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
-        ):
-            for number, lead in enumerate(self._leads(work.request, token, progress), start=1):
-                name = f"{number:05d}-{_plain(lead.name or lead.number)}.{chosen.extension}"
-                with archive.open(name, "w") as part:
-                    self._write_lead(part, lead, work.request, chosen, options, token)
+        lead_ids = list(work.request.lead_ids) or self._all_leads(token)
+        progress.leads_total = len(lead_ids)
+        left_out: list[str] = []
+        path = path_of(folder, uuid.UUID(work.export.id))
+        with _draft(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number, lead_id in enumerate(lead_ids, start=1):
+                try:
+                    asked = history_pb2.GetLeadRequest(lead_id=lead_id)
+                    lead = self._call(self._history.GetLead, asked, token=token)
+                    name = f"{number:05d}-{_plain(lead.name or lead.number)}.{chosen.extension}"
+                    chunks = self._read_lead(lead, work.request, chosen, options, token)
+                    first = next(chunks, b"")
+                except errors.NotFound:
+                    left_out.append(lead_id)
+                    continue
+                with archive.open(name, "w", force_zip64=True) as part:
+                    part.write(first)
+                    for chunk in chunks:
+                        part.write(chunk)
                 progress.leads_done = number
                 if time.monotonic() - told_at > _TELL_EVERY_S:
                     told_at = time.monotonic()
                     self._call(self._capture.UpdateExport, progress)
-        draft.rename(path)
+            if left_out:
+                name, told = _LEFT_OUT[options.language]
+                archive.writestr(name, "\n".join([told, *left_out, ""]))
         return path.stat().st_size
 
-    def _leads(
-        self,
-        request: capture_pb2.CreateExportRequest,
-        token: str,
-        progress: capture_pb2.UpdateExportRequest,
-    ) -> Iterator[history_pb2.Lead]:
-        if request.lead_ids:
-            progress.leads_total = len(request.lead_ids)
-            for lead_id in request.lead_ids:
-                yield self._call(
-                    self._history.GetLead, history_pb2.GetLeadRequest(lead_id=lead_id), token=token
-                )
-            return
-        asked = history_pb2.ListLeadsRequest(page_size=_PAGE)
-        while True:
-            page = self._call(self._history.ListLeads, asked, token=token)
-            progress.leads_total = page.total_size
-            yield from page.leads
-            if not page.next_page_token:
-                return
-            asked.page_token = page.next_page_token
+    def _all_leads(self, token: str) -> list[str]:
+        """Give the ids of all leads. The list is by last message: who writes meanwhile moves within it."""
+        found: dict[str, None] = {}
+        for _ in range(_WALKS_MAX):
+            known = len(found)
+            asked = history_pb2.ListLeadsRequest(page_size=_PAGE)
+            while True:
+                page = self._call(self._history.ListLeads, asked, token=token)
+                found.update((lead.id, None) for lead in page.leads)
+                if not page.next_page_token:
+                    break
+                asked.page_token = page.next_page_token
+            if len(found) == known:
+                break
+        return list(found)
 
-    def _write_lead(
+    def _read_lead(
         self,
-        part: IO[bytes],
         lead: history_pb2.Lead,
         request: capture_pb2.CreateExportRequest,
         chosen: exporting.Format,
         options: exporting.Options,
         token: str,
-    ) -> None:
+    ) -> Iterator[bytes]:
         covered = self._call(
             self._history.GetCoverage, history_pb2.GetCoverageRequest(lead_id=lead.id), token=token
         )
@@ -161,21 +186,38 @@ class Exporter:
                 for found in page.messages:
                     yield render.plain(render.message(found))
 
-        for chunk in chosen.write(header, messages(), options):
-            part.write(chunk)
+        yield from chosen.write(header, messages(), options)
 
     def _call(self, method: Any, request: Any, *, token: str | None = None) -> Any:
         return client.call(method, request, token=token or self._own_token(), timeout_s=_TIMEOUT_S)
 
 
-def path_of(folder: Path, export_id: uuid.UUID) -> Path:
-    return folder / f"{export_id}.zip"
+@contextlib.contextmanager
+def _draft(path: Path) -> Generator[IO[bytes]]:
+    """Write a file that is there once it is whole, or not at all."""
+    draft = path.with_suffix(f".{uuid.uuid4().hex}.part")
+    try:
+        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            yield file
+        draft.rename(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
-def _forget_old(folder: Path) -> None:
-    """Remove the files that nobody may fetch any more."""
+def forget_always(folder: Path) -> None:
+    """Remove files that nobody may fetch any more, now and from time to time."""
+    while True:
+        try:
+            forget_old(folder)
+        except OSError:
+            log.exception("old_exports_not_removed")
+        time.sleep(_FORGET_EVERY_S)
+
+
+def forget_old(folder: Path) -> None:
+    """Remove the files that nobody may fetch any more, and what attempts left that were killed."""
     before = time.time() - KEPT.total_seconds()
-    for path in folder.iterdir():
+    for path in folder.iterdir() if folder.is_dir() else ():
         if path.suffix in (".zip", ".part") and path.stat().st_mtime < before:
             path.unlink(missing_ok=True)
 

@@ -5,6 +5,7 @@ A job that fails is not tried again here: its row stays in capture's outbox, whi
 
 import contextlib
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,6 +182,8 @@ def main() -> None:
             folder=config.exports_folder,
         ),
     )
+    if config.exports_folder:
+        threading.Thread(target=exporting.forget_always, args=(config.exports_folder,), daemon=True).start()
     queues.run_worker(config.redis_url, jobs.QUEUES, work.handlers())
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import time
+import uuid
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 
 from plumbing import tokens
 from plumbing.rpc import client
-from protos import capture_pb2_grpc, history_pb2_grpc
+from protos import capture_pb2_grpc, history_pb2, history_pb2_grpc
+from protos.exports import KEPT
 from recado import exporting
 from tests import wire
 from tests.gateway.conftest import System
@@ -145,11 +147,118 @@ def test_without_a_folder_it_says_so(system: System, owner: str, leads: dict[str
 def test_files_are_kept_for_a_day(
     system: System, owner: str, leads: dict[str, str], work: Any, tmp_path: Path
 ):
-    first = system.post("/exports", owner, {}).json["exportId"]
-    work("padaria", first)
-    old = time.time() - exporting.KEPT.total_seconds() - 60
+    first, second = (system.post("/exports", owner, {}).json["exportId"] for _ in range(2))
+    for export_id in (first, second):
+        work("padaria", export_id)
+    system.execute(
+        f"UPDATE exports SET completed_at = completed_at - interval '24 hours' WHERE id = '{first}'"
+    )
+    assert system.get(f"/exports/{first}/file", owner).status_code == 404
+    old = time.time() - KEPT.total_seconds() - 60
     os.utime(tmp_path / f"{first}.zip", (old, old))
 
-    work("padaria", system.post("/exports", owner, {}).json["exportId"])
+    exporting.forget_old(tmp_path)
 
-    assert system.get(f"/exports/{first}/file", owner).status_code == 404
+    assert [path.name for path in tmp_path.iterdir()] == [f"{second}.zip"]
+
+
+def test_who_writes_while_the_leads_are_listed_is_in_it(
+    system: System, owner: str, leads: dict[str, str], work: Any, monkeypatch: pytest.MonkeyPatch
+):
+    third = wire.text("c1", "por último", sender="5511900002222", at=wire.NOON - 500)
+    system.post_webhook(wire.messages(third, contacts=[wire.contact("5511900002222", "Caio")]))
+    export_id = system.post("/exports", owner, {}).json["exportId"]
+    monkeypatch.setattr(exporting, "_PAGE", 1)
+    call = exporting.client.call
+    pages = 0
+
+    def list_and_write(method: Any, request: Any, **how: Any) -> Any:
+        nonlocal pages
+        answer = call(method, request, **how)
+        if isinstance(request, history_pb2.ListLeadsRequest):
+            pages += 1
+            if pages == 1:
+                later = wire.text("c2", "de volta", sender="5511900002222", at=wire.NOON + 900)
+                system.post_webhook(wire.messages(later))
+        return answer
+
+    monkeypatch.setattr(exporting.client, "call", list_and_write)
+
+    work("padaria", export_id)
+
+    assert len(fetch(system, owner, export_id).namelist()) == 3
+    assert system.get(f"/exports/{export_id}", owner).json["leadsTotal"] == 3
+
+
+def test_a_lead_that_is_gone_is_left_out_and_named(
+    system: System, owner: str, leads: dict[str, str], work: Any
+):
+    body = {"leadIds": list(leads.values()), "lang": "pt-BR"}
+    export_id = system.post("/exports", owner, body).json["exportId"]
+    gone = leads["Ana Souza"]
+    system.execute(f"DELETE FROM leads WHERE id = '{gone}'")
+
+    work("padaria", export_id)
+
+    archive = fetch(system, owner, export_id)
+    assert sorted(name.partition("-")[2] for name in archive.namelist()) == [
+        "Bia-..-..-x.jsonl",
+        "da-exportacao.txt",
+    ]
+    assert gone in archive.read("fora-da-exportacao.txt").decode()
+
+
+def test_what_cannot_be_written_ends_the_export_and_leaves_nothing(
+    system: System,
+    owner: str,
+    leads: dict[str, str],
+    work: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    export_id = system.post("/exports", owner, {}).json["exportId"]
+    monkeypatch.setattr(zipfile.ZipFile, "open", full)
+
+    work("padaria", export_id)
+
+    failed = system.get(f"/exports/{export_id}", owner).json
+    assert failed["status"] == "failed"
+    assert failed["errorMessage"] == "the file could not be written: No space left on device"
+    assert list(tmp_path.iterdir()) == []
+    assert system.execute("SELECT count(*) FROM outbox WHERE job = 'export_leads'").fetchone() == (0,)
+
+
+def test_thousands_of_leads_can_be_asked_for(system: System, owner: str, leads: dict[str, str]):
+    strangers = [str(uuid.uuid4()) for _ in range(9_999)]
+
+    assert system.post("/exports", owner, {"leadIds": list(leads.values()) * 5_000}).status_code == 202
+    assert (
+        system.post("/exports", owner, {"leadIds": [*leads.values(), *strangers[:9_998]]}).status_code == 404
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"fromDate": "0001-01-01T00:00:00+14:00"}, "fromDate"),
+        ({"toDate": "9999-12-31T23:59:59-12:00"}, "toDate"),
+        ({"fromDate": "2026-01-01T00:00:00"}, "fromDate"),
+        ({"fromDate": "2026-01-02T00:00:00Z", "toDate": "2026-01-01T00:00:00Z"}, "fromDate"),
+    ],
+)
+def test_times_are_refused_by_name(
+    system: System, owner: str, leads: dict[str, str], body: dict[str, str], field: str
+):
+    answer = system.post("/exports", owner, body)
+
+    assert (answer.status_code, answer.json["errors"][0]["field"]) == (400, field)
+    renamed = {name.removesuffix("Date"): value for name, value in body.items()}
+    replay = system.post("/webhooks/replay", owner, renamed)
+    assert (replay.status_code, replay.json["errors"][0]["field"]) == (400, field.removesuffix("Date"))
+
+
+def test_an_unknown_number_is_refused_at_once(system: System, owner: str, leads: dict[str, str]):
+    assert system.post("/exports", owner, {"instanceId": str(uuid.uuid4())}).status_code == 404
