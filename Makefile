@@ -35,9 +35,10 @@ check: .venv/dev.stamp ## Format, lint, types, import rules, fresh stubs
 test: check ## Everything above, then every test
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: .venv/runtime.stamp ## Measure ingest, history and storage on this machine
+bench: .venv/runtime.stamp ## Measure ingest, history, search and storage on this machine
 	$(BIN)/recado bench ingest $(ARGS)
 	$(BIN)/recado bench history $(ARGS)
+	$(BIN)/recado bench search $(ARGS)
 	$(BIN)/recado bench storage $(ARGS)
 
 compose-check: ## Build and try compose.yaml with the container engine of this machine, then remove it

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from recado.bench import history, ingest, storage, store, target
+from recado.bench import history, ingest, search, storage, store, target
 from recado.bench.commands import bench
 
 pytestmark = pytest.mark.timeout(240)
@@ -33,6 +33,35 @@ def test_ingest_counts_what_it_sent_and_finds_it_again(stack: target.Target):
     assert result.kept.messages_missing == 0
     assert result.at_rates[0].latency.count > 0
     assert len(told) == ingest.steps(options)
+
+
+def test_ingest_is_measured_again_while_clients_listen(stack: target.Target):
+    options = ingest.Options(
+        generator="own", rounds=1, seconds=2, rates=(), contacts=5, connections=4, listeners=5, seed=8
+    )
+
+    result = ingest.run(stack, options, lambda _: None)
+
+    [turn] = result.rounds
+    assert turn.listened_rate
+    assert turn.events_heard
+    assert result.kept.messages_missing == 0
+
+
+def test_search_finds_what_the_bench_wrote_and_exports_all_of_it(stack: target.Target):
+    told: list[str] = []
+    options = search.Options(messages=2000, searches=4)
+
+    result = search.run(stack, options, told.append)
+
+    found = {case.kind: case.found for case in result.searches}
+    assert found["a very frequent word"] > found["a beginning"]
+    assert found["nothing"] == 0
+    assert all(case.latency.count == 4 for case in result.searches)
+    assert {case.kind: case.latency.count for case in result.pages}["time"] == 2
+    assert [export.file_format for export in result.exports] == ["jsonl", "csv"]
+    assert len({export.messages for export in result.exports}) == 1
+    assert len(told) == search.steps(options)
 
 
 def test_a_message_that_is_not_there_is_missed(stack: target.Target):
