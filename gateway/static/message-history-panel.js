@@ -15,6 +15,8 @@
  */
 
 const PAGE = 50;
+/** Messages that are drawn, or left out of sight, together. */
+const PART = 60;
 const PREFIX = "/api/v1/whatsapp";
 const MEDIA = ["image", "video", "audio", "document", "sticker", "media_placeholder"];
 const SIGNS = ["📷", "🎥", "🎤", "🎵", "📄", "🏷️", "📎"];
@@ -110,7 +112,7 @@ mark { background: var(--mark); color: inherit; border-radius: 3px; }
 .progress { padding: 8px 14px; background: var(--paper); border-bottom: 1px solid var(--line); font-size: 13px; display: flex; gap: 10px; align-items: center; }
 progress { flex: 1; accent-color: var(--accent); height: 8px; }
 .list { flex: 1; overflow-y: auto; overscroll-behavior: contain; padding: 8px 12px 16px; min-height: 0; }
-.list ol { list-style: none; margin: 0; padding: 0; }
+.list ol { list-style: none; margin: 0; padding: 0; content-visibility: auto; contain-intrinsic-size: auto 4000px; }
 .more { display: block; margin: 6px auto; border-color: var(--line); background: var(--paper); }
 .day { display: flex; justify-content: center; margin: 14px 0 8px; }
 .day span { background: var(--paper); border: 1px solid var(--line); border-radius: 99px; padding: 2px 12px; font-size: 12px; color: var(--quiet); }
@@ -121,8 +123,8 @@ progress { flex: 1; accent-color: var(--accent); height: 8px; }
 .ours .bubble { background: var(--ours); border-radius: 14px 4px 14px 14px; }
 .system .bubble { border-radius: 12px; font-size: 13px; text-align: center; color: var(--quiet); }
 .message.found .bubble { animation: found 2.4s ease-out; }
-@keyframes found { 0%, 60% { box-shadow: 0 0 0 4px var(--mark); } }
-@media (prefers-reduced-motion: reduce) { .message.found .bubble { animation: none; outline: 3px solid var(--mark); } }
+@keyframes found { 0%, 60% { background: var(--mark); } }
+@media (prefers-reduced-motion: reduce) { .message.found .bubble { animation: none; background: var(--mark); } }
 .sender { font-size: 12px; font-weight: 650; color: var(--accent); }
 .text { white-space: pre-wrap; }
 .quiet { color: var(--quiet); font-style: italic; }
@@ -497,7 +499,7 @@ export class MessageHistoryPanel extends HTMLElement {
       h("form", { onsubmit: event => { event.preventDefault(); this.search(); } }, this.query,
         button("search", texts.search, () => {}, { type: "submit" }), button("close", texts.close, () => this.closeSearch())), this.hitCount, this.hits);
     this.progress = h("div", { class: "progress", hidden: true, role: "status" });
-    this.items = h("ol", { "aria-label": texts.history });
+    this.items = h("div", {});
     this.log = h("div", { role: "log", "aria-label": texts.history, "aria-relevant": "additions" }, this.items);
     this.older = h("button", { type: "button", class: "more", hidden: true, onclick: () => this.loadOlder() }, texts.loadOlder);
     this.newer = h("button", { type: "button", class: "more", hidden: true, onclick: () => this.loadNewer() }, texts.loadNewer);
@@ -601,29 +603,48 @@ export class MessageHistoryPanel extends HTMLElement {
 
   place(message) {
     const entry = { message, element: this.bubbles.make(message), stamp: message.timestamp };
-    let at = this.messages.length;
-    while (at > 0 && order(this.messages[at - 1].message, message) > 0) at -= 1;
+    let at = 0;
+    for (let end = this.messages.length; at < end;) {
+      const middle = (at + end) >> 1;
+      if (order(this.messages[middle].message, message) > 0) end = middle;
+      else at = middle + 1;
+    }
     const next = this.messages[at];
     this.messages.splice(at, 0, entry);
     this.byId.set(message.id, entry);
     const day = this.dayOf(message);
     const nextDay = next && this.dayOf(next.message);
     const before = at > 0 ? this.dayOf(this.messages[at - 1].message) : null;
-    const separator = next ? (before !== nextDay ? next.element.previousElementSibling : next.element) : null;
-    if (day === nextDay && day !== before) this.items.insertBefore(entry.element, next.element);
+    const isFirstOfNextDay = next && before !== nextDay;
+    if (day === nextDay && day !== before) next.element.before(entry.element);
     else {
-      this.items.insertBefore(entry.element, next ? separator : null);
-      if (day !== before) this.items.insertBefore(this.separator(message), entry.element);
+      this.put(entry.element, next && (isFirstOfNextDay ? next.element.previousElementSibling : next.element));
+      if (day !== before) entry.element.before(this.separator(message));
+    }
+  }
+
+  /** Put an element before another, or last. A part that is not in sight costs a frame nothing, however long. */
+  put(element, next) {
+    const part = next ? next.parentNode : this.items.lastElementChild;
+    const hasRoom = found => found && found.childElementCount < PART;
+    if (next && next.previousElementSibling) { next.before(element); return; }
+    const earlier = next ? part.previousElementSibling : part;
+    if (hasRoom(earlier)) earlier.append(element);
+    else if (next && hasRoom(part)) next.before(element);
+    else {
+      const made = h("ol", { "aria-label": this.texts.history }, element);
+      this.items.insertBefore(made, next ? part : null);
     }
   }
 
   remove(entry) {
-    const at = this.messages.indexOf(entry);
+    const part = entry.element.parentNode;
     const before = entry.element.previousElementSibling;
-    const after = entry.element.nextElementSibling;
+    const after = entry.element.nextElementSibling || part.nextElementSibling?.firstElementChild;
     if (before?.classList.contains("day") && (!after || after.classList.contains("day"))) before.remove();
     entry.element.remove();
-    this.messages.splice(at, 1);
+    if (!part.childElementCount) part.remove();
+    this.messages.splice(this.messages.indexOf(entry), 1);
     this.byId.delete(entry.message.id);
   }
 
