@@ -6,16 +6,15 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 import grpc
 
-from history_service import coverage, cursor, resuming, search, store, views, words
+from history_service import asking, coverage, cursor, paging, resuming, store, views, words
 from history_service.audit import Recorder
 from history_service.watch import Watch
 from plumbing import errors, postgres
-from plumbing.errors import FieldFault
 from plumbing.rpc import calls
 from protos import history_pb2 as pb
 from protos import history_pb2_grpc
@@ -23,22 +22,12 @@ from protos.ids import uuid7
 
 FULL_NAME: Final = "recado.history.v1.HistoryService"
 
-_PAGE_SIZE_DEFAULT: Final = 100
-_PAGE_SIZE_MAX: Final = 1000
 _HITS_DEFAULT: Final = 20
 _HITS_MAX: Final = 100
 _LEADS_FOUND_MAX: Final = 5
-_TYPE_CHARS_MAX: Final = 64
 _SUBJECT_CHARS_MAX: Final = 200
-# Of messages that words are in, no more are looked at; beyond, going through the newest is quicker.
-_MATCHES_MAX: Final = 5_000
-# Where they are known to be in more, the next so many messages are looked through first.
-_LOOKED_THROUGH: Final = 2_000
-# A page with more text ends before its limit: an answer has 40 MiB, and a letter up to four bytes.
-_PAGE_CHARS_MAX: Final = 4_000_000
 # What changed beyond it is not told piece by piece.
 _CHANGED_MAX: Final = 1000
-_WATCHED_MAX: Final = 1000
 _EXPORT_PAGE: Final = 500
 _EXPORT_PAGE_TIMEOUT_S: Final = 10.0
 _WATCH_LOOK_S: Final = 15.0
@@ -48,34 +37,11 @@ _STREAMS_MAX: Final = 12
 _STREAM_S: Final = 3600.0
 _MARGIN_S: Final = 0.1
 _INBOUND: Final = 1
-_STATUS_RANKS: Final = {name: rank for rank, name in views.STATUSES.items()}
-_DELIVERED: Final = _STATUS_RANKS["delivered"]
 
 
 T = TypeVar("T")
 _Recorded: TypeAlias = Callable[[float], None]
 """Waits, that many seconds at most, until a read is on record."""
-
-
-class _Asked(NamedTuple):
-    """The filter of a request, read."""
-
-    direction: int | None
-    type: str | None
-    outbound_statuses: list[int] | None
-    inbound_statuses: list[int] | None
-    instance_id: uuid.UUID | None
-    terms: list[words.Term] | None
-    question: tuple[Any, ...]
-    """All of it, for the cursor."""
-
-
-class _Watcher(NamedTuple):
-    """Who is told what changes."""
-
-    subject: str
-    lead_id: uuid.UUID | None
-    request_id: str
 
 
 class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
@@ -98,21 +64,21 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     ) -> pb.ListMessagesResponse:
         caller = calls.current().caller
         caller.require("history:read")
-        page_size = _page_size(request.page_size)
-        lead_id = _uuid("lead_id", request.lead_id)
-        from_time, to_time = _period(request)
+        page_size = asking.page_size(request.page_size)
+        lead_id = asking.uuid_of("lead_id", request.lead_id)
+        from_time, to_time = asking.period(request)
         if request.order not in (pb.ORDER_UNSPECIFIED, pb.ORDER_ASC, pb.ORDER_DESC):
-            raise _invalid("order", "must be ORDER_ASC or ORDER_DESC")
+            raise asking.invalid("order", "must be ORDER_ASC or ORDER_DESC")
         is_descending = request.order == pb.ORDER_DESC
-        asked = _filter("filter", request.filter)
-        around = _uuid("around_message_id", request.around_message_id) if request.around_message_id else None
+        asked = asking.message_filter("filter", request.filter)
+        around = asking.uuid_if_given("around_message_id", request.around_message_id)
         if around and request.page_token:
-            raise _invalid("around_message_id", "cannot be given with a page_token")
+            raise asking.invalid("around_message_id", "cannot be given with a page_token")
 
         def question(*, is_descending: bool) -> tuple[Any, ...]:
             return ("messages", caller.tenant, lead_id, from_time, to_time, is_descending, *asked.question)
 
-        position = _position(request.page_token, question(is_descending=is_descending))
+        position = asking.position(request.page_token, question(is_descending=is_descending))
         after = (position.moment, position.row_id) if position and position.moment else None
         known = position.total if position else None
 
@@ -124,9 +90,9 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             wanted = self._wanted(conn, access, asked, from_time, to_time)
             wanted = _within(wanted, lead, conversations)
             if around:
-                part = _around(conn, wanted, around, is_descending=is_descending, count=page_size)
+                part = paging.around(conn, wanted, around, is_descending=is_descending, count=page_size)
             else:
-                part = _part(
+                part = paging.page(
                     conn, wanted, is_descending=is_descending, after=after, count=page_size, known=known
                 )
             in_all = sum(row.message_count for row in conversations)
@@ -135,14 +101,14 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             elif position and position.total is not None:
                 total = carried = position.total
             else:
-                total = carried = _total(conn, wanted, part, is_first=after is None and not around)
-            is_minimum = wanted.words is not None and total > _MATCHES_MAX
+                total = carried = paging.total(conn, wanted, part, is_first=after is None and not around)
+            is_minimum = wanted.words is not None and total > paging.MATCHES_MAX
             recorded = self._record("messages.read", access, lead.id, len(part.rows))
             instances = {row.instance_id: row for row in conversations}
             first_message_at, last_message_at = views.span(conversations)
             answer = pb.ListMessagesResponse(
                 messages=[views.message_of(row, instances[row.instance_id], lead) for row in part.rows],
-                total_size=_MATCHES_MAX if is_minimum else total,
+                total_size=paging.MATCHES_MAX if is_minimum else total,
                 is_total_a_minimum=is_minimum,
                 summary=pb.ConversationSummary(
                     first_message_at=first_message_at,
@@ -152,9 +118,11 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                 ),
             )
             if part.has_more:
-                answer.next_page_token = _token(part.rows[-1], carried, question(is_descending=is_descending))
+                answer.next_page_token = asking.token(
+                    part.rows[-1], carried, question(is_descending=is_descending)
+                )
             if part.has_before:
-                answer.previous_page_token = _token(
+                answer.previous_page_token = asking.token(
                     part.rows[0], carried, question(is_descending=not is_descending)
                 )
             return answer, recorded
@@ -166,17 +134,17 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     ) -> pb.SearchMessagesResponse:
         caller = calls.current().caller
         caller.require("history:read")
-        page_size = _page_size(request.page_size, default=_HITS_DEFAULT, at_most=_HITS_MAX)
+        page_size = asking.page_size(request.page_size, default=_HITS_DEFAULT, at_most=_HITS_MAX)
         if not request.query.strip():
-            raise _invalid("query", "is required")
+            raise asking.invalid("query", "is required")
         if request.filter.query:
-            raise _invalid("filter.query", "belongs into query")
+            raise asking.invalid("filter.query", "belongs into query")
         request.filter.query = request.query
-        asked = _filter("", request.filter)
-        lead_id = _uuid("lead_id", request.lead_id) if request.lead_id else None
-        from_time, to_time = _period(request)
+        asked = asking.message_filter("", request.filter)
+        lead_id = asking.uuid_if_given("lead_id", request.lead_id)
+        from_time, to_time = asking.period(request)
         question = ("search", caller.tenant, lead_id, from_time, to_time, *asked.question)
-        position = _position(request.page_token, question)
+        position = asking.position(request.page_token, question)
         after = (position.moment, position.row_id) if position and position.moment else None
         known = position.total if position else None
         terms = asked.terms or []
@@ -194,14 +162,14 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                 wanted = store.replaced(wanted, instance_ids=visible)
             if lead_id:
                 wanted = _within(wanted, *_open(conn, access, lead_id))
-            part = _part(conn, wanted, is_descending=True, after=after, count=page_size, known=known)
+            part = paging.page(conn, wanted, is_descending=True, after=after, count=page_size, known=known)
             total = position.total if position and position.total is not None else part.matched or 0
             marked = words.marks(terms, self._forms(conn, terms))
             counts = Counter(row.lead_id for row in part.rows)
             recorded = self._record_leads("messages.search", access, counts, wanted.lead_id)
             leads = {row.lead.id: row for row in self._leads_of(conn, access, part.rows)}
             answer = pb.SearchMessagesResponse(
-                total_size=min(total, _MATCHES_MAX), is_total_a_minimum=total > _MATCHES_MAX
+                total_size=min(total, paging.MATCHES_MAX), is_total_a_minimum=total > paging.MATCHES_MAX
             )
             for row in part.rows:
                 found = leads[row.lead_id]
@@ -217,7 +185,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                     ],
                 )
             if part.has_more:
-                answer.next_page_token = _token(part.rows[-1], total, question)
+                answer.next_page_token = asking.token(part.rows[-1], total, question)
             if after is None and lead_id is None:
                 answer.leads.extend(self._people(conn, access, request.query))
             return answer, recorded
@@ -228,9 +196,9 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         self, request: pb.ExportMessagesRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.ExportMessagesResponse]:
         calls.current().caller.require("history:read")
-        lead_id = _uuid("lead_id", request.lead_id)
-        from_time, to_time = _period(request)
-        asked = _filter("filter", request.filter)
+        lead_id = asking.uuid_of("lead_id", request.lead_id)
+        from_time, to_time = asking.period(request)
+        asked = asking.message_filter("filter", request.filter)
         with self._streaming():
             after: store.Place | None = None
             is_first = True
@@ -247,7 +215,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                     if is_first:
                         count = 0 if wanted.words == "" else store.count_messages(conn, wanted)
                         recorded = self._record("messages.export", access, lead.id, count)
-                    part = _part(conn, wanted, is_descending=False, after=after, count=_EXPORT_PAGE)
+                    part = paging.page(conn, wanted, is_descending=False, after=after, count=_EXPORT_PAGE)
                     instances = {row.instance_id: row for row in conversations}
                     messages = [views.message_of(row, instances[row.instance_id], lead) for row in part.rows]
                     last = part.rows[-1] if part.has_more else None
@@ -265,12 +233,15 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     ) -> pb.ListChangesResponse:
         caller = calls.current().caller
         caller.require("history:read")
-        lead_id = _uuid("lead_id", request.lead_id) if request.lead_id else None
+        lead_id = asking.uuid_if_given("lead_id", request.lead_id)
         watchers = None
         if request.watchers:
             caller.require("service")
-            watchers = _watchers(request)
-        moment, until = _resumed(request.resume_token), _resumed(request.until_token, "until_token")
+            watchers = asking.watchers(request)
+        moment, until = (
+            asking.resumed(request.resume_token),
+            asking.resumed(request.until_token, "until_token"),
+        )
         return self._changes(lead_id, moment, watchers, until, timeout_s=_remaining_s())
 
     def WatchMessages(
@@ -278,15 +249,15 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     ) -> Iterator[pb.ListChangesResponse]:
         caller = calls.current().caller
         caller.require("history:read")
-        lead_id = _uuid("lead_id", request.lead_id) if request.lead_id else None
-        moment = _resumed(request.resume_token)
+        lead_id = asking.uuid_if_given("lead_id", request.lead_id)
+        moment = asking.resumed(request.resume_token)
         # Who has watched for so long has to show a token that is still good.
         ends_at = time.monotonic() + _STREAM_S
         with self._streaming(), self._watch.listening(caller.tenant) as listener:
             is_first = True
             while context.is_active() and not self._watch.is_stopping and time.monotonic() < ends_at:
                 found = self._changes(lead_id, moment, timeout_s=min(_remaining_s(), _WATCH_LOOK_S))
-                moment = _resumed(found.resume_token)
+                moment = asking.resumed(found.resume_token)
                 if is_first or found.messages or found.lead_ids or found.must_reload:
                     yield found
                 is_first = False
@@ -311,7 +282,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
 
     def GetCoverage(self, request: pb.GetCoverageRequest, context: grpc.ServicerContext) -> pb.Coverage:
         calls.current().caller.require("history:read")
-        lead_id = _uuid("lead_id", request.lead_id)
+        lead_id = asking.uuid_of("lead_id", request.lead_id)
 
         def work(conn: postgres.Transaction) -> pb.Coverage:
             access = self._access(conn)
@@ -343,11 +314,13 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         caller.require("audit:read")
         if caller.instances is not None:
             raise errors.PermissionDenied("the audit log is not for tokens that are limited to instances")
-        page_size = _page_size(request.page_size)
-        lead_id = _uuid("lead_id", request.lead_id) if request.lead_id else None
+        page_size = asking.page_size(request.page_size)
+        lead_id = asking.uuid_if_given("lead_id", request.lead_id)
         if len(request.subject) > _SUBJECT_CHARS_MAX or "\0" in request.subject:
-            raise _invalid("subject", f"must be at most {_SUBJECT_CHARS_MAX} characters, none of them U+0000")
-        before = _uuid("page_token", request.page_token) if request.page_token else None
+            raise asking.invalid(
+                "subject", f"must be at most {_SUBJECT_CHARS_MAX} characters, none of them U+0000"
+            )
+        before = asking.uuid_if_given("page_token", request.page_token)
 
         def work(conn: postgres.Transaction) -> pb.ListAuditResponse:
             try:
@@ -373,12 +346,14 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     def ListLeads(self, request: pb.ListLeadsRequest, context: grpc.ServicerContext) -> pb.ListLeadsResponse:
         caller = calls.current().caller
         caller.require("history:read")
-        page_size = _page_size(request.page_size)
+        page_size = asking.page_size(request.page_size)
         if len(request.query) > words.CHARS_MAX or "\0" in request.query:
-            raise _invalid("query", f"must be at most {words.CHARS_MAX} characters, none of them U+0000")
-        sought = _lead_search(request.query)
+            raise asking.invalid(
+                "query", f"must be at most {words.CHARS_MAX} characters, none of them U+0000"
+            )
+        sought = asking.lead_search(request.query)
         question = ("leads", caller.tenant, sought.text)
-        position = _position(request.page_token, question)
+        position = asking.position(request.page_token, question)
         after = (position.moment, position.row_id) if position else None
 
         def work(conn: postgres.Transaction) -> tuple[pb.ListLeadsResponse, _Recorded | None]:
@@ -427,7 +402,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
 
     def GetLead(self, request: pb.GetLeadRequest, context: grpc.ServicerContext) -> pb.Lead:
         calls.current().caller.require("history:read")
-        lead_id = _uuid("lead_id", request.lead_id)
+        lead_id = asking.uuid_of("lead_id", request.lead_id)
 
         def work(conn: postgres.Transaction) -> tuple[pb.Lead, _Recorded | None]:
             access = self._access(conn)
@@ -474,7 +449,9 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         if caller.instances is None:
             return store.Access(tenant_id)
         # What is no UUID is the id of no instance: it opens nothing.
-        return store.Access(tenant_id, [id for text in sorted(caller.instances) if (id := _read_uuid(text))])
+        return store.Access(
+            tenant_id, [id for text in sorted(caller.instances) if (id := asking.read_uuid(text))]
+        )
 
     def _record(
         self,
@@ -482,7 +459,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         access: store.Access,
         lead_id: uuid.UUID | None,
         count: int,
-        reader: _Watcher | None = None,
+        reader: asking.Watcher | None = None,
     ) -> _Recorded:
         """Begin to record a read, the caller's or another's; call what this gives before the answer."""
         call, now = calls.current(), self._clock()
@@ -515,7 +492,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         self,
         conn: postgres.Transaction,
         access: store.Access,
-        asked: _Asked,
+        asked: asking.Asked,
         from_time: datetime | None,
         to_time: datetime | None,
     ) -> store.MessageFilter:
@@ -551,7 +528,9 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
 
     def _people(self, conn: postgres.Transaction, access: store.Access, query: str) -> list[pb.Lead]:
         """Give a few whose name or number holds what is sought."""
-        rows = store.list_leads(conn, access, _lead_search(query), after=None, count_max=_LEADS_FOUND_MAX)
+        rows = store.list_leads(
+            conn, access, asking.lead_search(query), after=None, count_max=_LEADS_FOUND_MAX
+        )
         exchanges: dict[uuid.UUID, list[store.ConversationRow]] = {row.id: [] for row in rows}
         for exchange in store.list_conversations(conn, access, list(exchanges)):
             exchanges[exchange.lead_id].append(exchange)
@@ -574,7 +553,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         self,
         lead_id: uuid.UUID | None,
         moment: resuming.Moment | None,
-        watchers: Sequence[_Watcher] | None = None,
+        watchers: Sequence[asking.Watcher] | None = None,
         until: resuming.Moment | None = None,
         *,
         timeout_s: float,
@@ -597,7 +576,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                 lead = _open(conn, access, lead_id)[0].id if lead_id else None
                 answer.lead_id = str(lead or "")
                 call = calls.current()
-                told = [_Watcher(call.caller.subject, lead, call.request_id)]
+                told = [asking.Watcher(call.caller.subject, lead, call.request_id)]
             if moment is None:
                 return answer, None
             if moment.is_too_old(now, snapshot):
@@ -626,7 +605,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         access: store.Access,
         changed: Sequence[store.ChangeRow],
         message_ids: Collection[uuid.UUID],
-        watchers: Sequence[_Watcher],
+        watchers: Sequence[asking.Watcher],
         answer: pb.ListChangesResponse,
     ) -> _Recorded | None:
         rows = (
@@ -661,7 +640,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     def _record_changes(
         self,
         access: store.Access,
-        watchers: Sequence[_Watcher],
+        watchers: Sequence[asking.Watcher],
         counts: Counter[uuid.UUID],
         themselves: Collection[uuid.UUID],
     ) -> _Recorded:
@@ -699,131 +678,6 @@ class _Whose(NamedTuple):
         return next(row for row in self.conversations if row.instance_id == instance_id)
 
 
-class _Part(NamedTuple):
-    """A page."""
-
-    rows: list[store.MessageRow]
-    has_more: bool
-    has_before: bool = False
-    matched: int | None = None
-    """How many there are from this page on, when they were counted; beyond _MATCHES_MAX just more."""
-
-
-def _part(
-    conn: postgres.Transaction,
-    wanted: store.MessageFilter,
-    *,
-    is_descending: bool,
-    after: store.Place | None,
-    count: int,
-    known: int | None = None,
-) -> _Part:
-    """Give the next page of what is wanted; `known` is how many there are, where an earlier page said."""
-    if wanted.words is None:
-        rows = store.list_messages(
-            conn, wanted, is_descending=is_descending, after=after, count_max=count + 1
-        )
-        return _cut(rows, count)
-    if not wanted.words:
-        return _Part([], has_more=False, matched=0)
-    found = None
-    if known is None or known <= _MATCHES_MAX:
-        found = _matches(conn, wanted, is_descending=is_descending, after=after, count_max=count + 1)
-    if found is None or found.found > _MATCHES_MAX:
-        # What is in very many messages is most likely in the next ones,
-        until = store.place_ahead(
-            conn, wanted, is_descending=is_descending, after=after, count=_LOOKED_THROUGH
-        )
-        rows = store.list_messages(
-            conn, wanted, is_descending=is_descending, after=after, until=until, count_max=count + 1
-        )
-        matched = found.found if found else None
-        if until is None or len(rows) > count:
-            return _cut(rows, count, matched)
-        # and where it is not, all of them are gathered.
-        everything = store.list_matches(
-            conn, wanted, is_descending=is_descending, after=after, count_max=count + 1
-        )
-        found = store.Matches(everything.places, matched or everything.found)
-    rows = store.find_messages(
-        conn, tenant_id=wanted.tenant_id, ids=[id for _, id in found.places[: count + 1]]
-    )
-    if is_descending:
-        rows.reverse()
-    return _cut(rows, count, found.found)
-
-
-def _cut(rows: list[store.MessageRow], count: int, matched: int | None = None) -> _Part:
-    """Make a page of the first rows: so many, or those that fit into an answer."""
-    size = 0
-    for place, row in enumerate(rows[:count]):
-        size += len(row.body or "") + len(row.content or "")
-        if place and size > _PAGE_CHARS_MAX:
-            return _Part(rows[:place], has_more=True, matched=matched)
-    return _Part(rows[:count], has_more=len(rows) > count, matched=matched)
-
-
-def _matches(
-    conn: postgres.Transaction,
-    wanted: store.MessageFilter,
-    *,
-    is_descending: bool = False,
-    after: store.Place | None = None,
-    count_max: int = 1,
-) -> store.Matches:
-    """Find messages with the wanted words: no more than one beyond _MATCHES_MAX."""
-    # Words as they were typed are found in half the time of all that begin so. Where they alone are in
-    # too many messages, nothing else needs to be known.
-    found = store.Matches([], 0)
-    for sought in dict.fromkeys((wanted.words_as_typed, wanted.words)):
-        found = store.list_matches(
-            conn,
-            store.replaced(wanted, words=sought),
-            is_descending=is_descending,
-            after=after,
-            count_max=count_max,
-            bound=_MATCHES_MAX + 1,
-        )
-        if found.found > _MATCHES_MAX:
-            break
-    return found
-
-
-def _around(
-    conn: postgres.Transaction,
-    wanted: store.MessageFilter,
-    message_id: uuid.UUID,
-    *,
-    is_descending: bool,
-    count: int,
-) -> _Part:
-    """Give the page that holds a message about in its middle. Raises NotFound."""
-    place = None if wanted.words == "" else store.find_place(conn, wanted, message_id)
-    if place is None:
-        raise errors.NotFound("no such message in this conversation")
-    before = _part(conn, wanted, is_descending=not is_descending, after=place, count=(count - 1) // 2)
-    rest = _part(conn, wanted, is_descending=is_descending, after=place, count=count - 1 - len(before.rows))
-    rows = store.find_messages(conn, tenant_id=wanted.tenant_id, ids=[message_id])
-    return _Part(
-        [*reversed(before.rows), *rows, *rest.rows], has_more=rest.has_more, has_before=before.has_more
-    )
-
-
-def _total(conn: postgres.Transaction, wanted: store.MessageFilter, part: _Part, *, is_first: bool) -> int:
-    """Count what is wanted; of words no more than _MATCHES_MAX, and one to say that there are more."""
-    if wanted.words is None:
-        return store.count_messages(conn, wanted)
-    if is_first and part.matched is not None:
-        return part.matched
-    if not wanted.words:
-        return 0
-    return _matches(conn, wanted).found
-
-
-def _token(row: store.MessageRow, total: int | None, question: tuple[Any, ...]) -> str:
-    return cursor.write(cursor.Position.at(row.sent_at, row.id, total=total), *question)
-
-
 def _hear(listener: Any, context: grpc.ServicerContext, watch: Watch) -> Any:
     """Wait until something is touched, or a while; leave at once when the call or the service ends."""
     waited_s = 0.0
@@ -833,72 +687,6 @@ def _hear(listener: Any, context: grpc.ServicerContext, watch: Watch) -> Any:
             return heard
         waited_s += _STOP_LOOK_S
     return listener.wait(0)
-
-
-def _resumed(token: str, name: str = "resume_token") -> resuming.Moment | None:
-    if not token:
-        return None
-    try:
-        return resuming.read(token)
-    except resuming.Bad:
-        raise _invalid(name, "is not one of this feed") from None
-
-
-def _watchers(request: pb.ListChangesRequest) -> list[_Watcher]:
-    if request.lead_id:
-        raise _invalid("lead_id", "cannot be given with watchers")
-    if len(request.watchers) > _WATCHED_MAX:
-        raise _invalid("watchers", f"must be at most {_WATCHED_MAX}")
-    return [
-        _Watcher(
-            told.subject,
-            _uuid(f"watchers[{place}].lead_id", told.lead_id) if told.lead_id else None,
-            told.request_id,
-        )
-        for place, told in enumerate(request.watchers)
-    ]
-
-
-def _lead_search(query: str) -> store.LeadSearch:
-    return store.LeadSearch(text=query.strip(), numbers=search.number_forms(query))
-
-
-def _filter(prefix: str, told: pb.MessageFilter) -> _Asked:
-    """Read a filter. Raises InvalidArgument naming every field that is wrong."""
-    faults: list[FieldFault] = []
-
-    def refuse(name: str, reason: str) -> None:
-        faults.append(FieldFault(f"{prefix}.{name}".lstrip("."), reason))
-
-    if told.direction not in (pb.DIRECTION_UNSPECIFIED, pb.INBOUND, pb.OUTBOUND):
-        refuse("direction", "must be INBOUND or OUTBOUND")
-    if len(told.type) > _TYPE_CHARS_MAX or "\0" in told.type:
-        refuse("type", f"must be at most {_TYPE_CHARS_MAX} characters, none of them U+0000")
-    rank = _STATUS_RANKS.get(told.status)
-    if told.status and rank is None:
-        refuse("status", f"must be {', '.join(_STATUS_RANKS)}")
-    instance_id = _read_uuid(told.instance_id)
-    if told.instance_id and instance_id is None:
-        refuse("instance_id", "must be a UUID")
-    if len(told.query) > words.CHARS_MAX or "\0" in told.query:
-        refuse("query", f"must be at most {words.CHARS_MAX} characters, none of them U+0000")
-    if faults:
-        raise errors.InvalidArgument("the request is not right", fields=tuple(faults))
-    inbound = None
-    if rank is not None:
-        # What a person wrote has been delivered: see views.message_of.
-        ranks = range(1, rank + 1) if rank == _DELIVERED else (rank,) if rank > _DELIVERED else ()
-        inbound = list(ranks)
-    message_type = None if not told.type else "" if told.type == "unknown" else told.type
-    return _Asked(
-        direction={pb.INBOUND: 1, pb.OUTBOUND: 2}.get(told.direction),
-        type=message_type,
-        outbound_statuses=None if rank is None else [rank],
-        inbound_statuses=inbound,
-        instance_id=instance_id,
-        terms=words.read(told.query) if told.query.strip() else None,
-        question=(int(told.direction), told.type, told.status, str(instance_id or ""), told.query.strip()),
-    )
 
 
 def register(server: grpc.Server, servicer: HistoryServicer) -> None:
@@ -931,64 +719,8 @@ def _within(
     return store.replaced(wanted, lead_id=lead.id, instance_ids=instance_ids)
 
 
-def _period(
-    request: pb.ListMessagesRequest | pb.SearchMessagesRequest | pb.ExportMessagesRequest,
-) -> tuple[datetime | None, datetime | None]:
-    from_time, to_time = _moment(request, "from_time"), _moment(request, "to_time")
-    if from_time and to_time and from_time > to_time:
-        raise _invalid("from_time", "must not be after the end of the range")
-    return from_time, to_time
-
-
-def _moment(request: Any, name: str) -> datetime | None:
-    if not request.HasField(name):
-        return None
-    try:
-        return getattr(request, name).ToDatetime(UTC)
-    except (ValueError, OverflowError):
-        raise _invalid(name, "must be a time of the years 1 to 9999") from None
-
-
-def _position(page_token: str, question: tuple[Any, ...]) -> cursor.Position | None:
-    if not page_token:
-        return None
-    try:
-        return cursor.read(page_token, *question)
-    except cursor.Bad:
-        raise _bad_page_token() from None
-
-
-def _bad_page_token() -> errors.InvalidArgument:
-    return _invalid("page_token", "is damaged or belongs to another query")
-
-
-def _page_size(asked: int, *, default: int = _PAGE_SIZE_DEFAULT, at_most: int = _PAGE_SIZE_MAX) -> int:
-    page_size = asked or default
-    if not 1 <= page_size <= at_most:
-        raise _invalid("page_size", f"must be 1 to {at_most}")
-    return page_size
-
-
 def _remaining_s() -> float:
     remaining_s = calls.current().remaining_s() - _MARGIN_S
     if remaining_s <= 0:
         raise errors.DeadlineExceeded("no time left")
     return remaining_s
-
-
-def _uuid(name: str, text: str) -> uuid.UUID:
-    found = _read_uuid(text)
-    if found is None:
-        raise _invalid(name, "must be a UUID")
-    return found
-
-
-def _read_uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None
-
-
-def _invalid(name: str, reason: str) -> errors.InvalidArgument:
-    return errors.InvalidArgument("the request is not right", fields=(FieldFault(name, reason),))

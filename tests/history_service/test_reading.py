@@ -143,8 +143,8 @@ def test_words_in_very_many_messages_are_found_without_counting_them_all(
     looked_through: int,
     within_lead: bool,
 ):
-    monkeypatch.setattr("history_service.service._MATCHES_MAX", 10)
-    monkeypatch.setattr("history_service.service._LOOKED_THROUGH", looked_through)
+    monkeypatch.setattr("history_service.paging.MATCHES_MAX", 10)
+    monkeypatch.setattr("history_service.paging._LOOKED_THROUGH", looked_through)
     lead, instance = archive.lead(), archive.instance()
     where = {"lead_id": str(lead)} if within_lead else {}
     expected = []
@@ -170,8 +170,8 @@ def test_words_in_very_many_messages_are_found_without_counting_them_all(
 def test_words_in_very_many_old_messages_are_found_however_many_came_since(
     history: Any, archive: Archive, owner: str, monkeypatch: pytest.MonkeyPatch, within_lead: bool
 ):
-    monkeypatch.setattr("history_service.service._MATCHES_MAX", 5)
-    monkeypatch.setattr("history_service.service._LOOKED_THROUGH", 10)
+    monkeypatch.setattr("history_service.paging.MATCHES_MAX", 5)
+    monkeypatch.setattr("history_service.paging._LOOKED_THROUGH", 10)
     lead, instance = archive.lead(), archive.instance()
     where = {"lead_id": str(lead)} if within_lead else {}
     expected = [archive.message(lead, instance, body=f"bom dia {n}") for n in range(20)][::-1]
@@ -193,7 +193,7 @@ def test_words_in_very_many_old_messages_are_found_however_many_came_since(
 def test_a_page_of_very_long_messages_ends_before_its_limit(
     history: Any, archive: Archive, owner: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("history_service.service._PAGE_CHARS_MAX", 1000)
+    monkeypatch.setattr("history_service.paging._PAGE_CHARS_MAX", 1000)
     lead, instance = archive.lead(), archive.instance()
     expected = [archive.message(lead, instance, body="x" * length) for length in (400, 400, 400, 5000, 10)]
 
