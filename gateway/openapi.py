@@ -123,5 +123,15 @@ def _answer(status: int, shape: type[msgspec.Struct] | File | None) -> dict[str,
 
 def _content(shape: type[msgspec.Struct] | File) -> dict[str, Any]:
     if isinstance(shape, File):
-        return {media_type: {} for media_type in shape.media_types}
+        return {media_type: {"schema": _file_schema(media_type)} for media_type in shape.media_types}
     return {_JSON: {"schema": {"$ref": _REF.format(name=shape.__name__)}}}
+
+
+def _file_schema(media_type: str) -> dict[str, Any]:
+    """Describe a file as generators of clients know one; in a form it is the part `file`."""
+    if media_type.startswith("text/"):
+        return {"type": "string"}
+    content = {"type": "string", "format": "binary"}
+    if media_type != "multipart/form-data":
+        return content
+    return {"type": "object", "properties": {"file": content}, "required": ["file"]}

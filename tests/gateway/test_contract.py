@@ -1,8 +1,14 @@
 """The API is what its OpenAPI document says: asked at random, read by it alone, compared with gRPC."""
 
+import importlib
+import json
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from google.protobuf.json_format import MessageToDict
@@ -104,24 +110,49 @@ def test_whatever_is_asked_is_answered_as_documented(system: System, owner: str,
     assert 200 in answered["search_messages"]
 
 
-def test_rest_and_grpc_read_the_same_conversation(system: System, owner: str, lead: str):
-    """By REST as a client generated from the document would, by gRPC with the stubs."""
-    described = document(system)
-    path, operation = next(
-        (path, methods["get"])
-        for path, methods in described["paths"].items()
-        if methods.get("get", {}).get("operationId") == "read_conversation"
+@pytest.fixture
+def generated(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client made of the API's description, as callers make theirs, asking this gateway."""
+    described, options = tmp_path / "openapi.json", tmp_path / "options.json"
+    described.write_text(json.dumps(document(system)))
+    options.write_text(json.dumps({"post_hooks": [], "package_name_override": "recado_client"}))
+    command = [
+        sys.executable,
+        "-m",
+        "openapi_python_client",
+        "generate",
+        "--meta",
+        "none",
+        "--path",
+        described,
+    ]
+    subprocess.run(
+        [*command, "--config", options, "--output-path", tmp_path / "recado_client"], check=True, timeout=120
     )
-    assert {found["name"] for found in operation["parameters"] if found["required"]} == {"leadId"}
-    headers = {"Authorization": f"Bearer {owner}"}
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("recado_client")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "recado_client"]:
+        del sys.modules[name]
+
+
+def test_a_generated_client_and_grpc_read_the_same_conversation(
+    system: System, owner: str, lead: str, generated: Any
+):
+    read = importlib.import_module("recado_client.api.history.read_conversation").sync
+    asking = generated.AuthenticatedClient(
+        "http://recado",
+        owner,
+        raise_on_unexpected_status=True,
+        httpx_args={"transport": httpx.WSGITransport(system.client.application)},
+    )
     by_rest: list[dict[str, Any]] = []
-    query = {"leadId": lead, "limit": "7"}
+    more: dict[str, str] = {}
     while True:
-        page = system.client.get(path, query_string=query, headers=headers).json
-        by_rest += page["messages"]
-        if not page["pagination"]["hasMore"]:
+        page = read(client=asking, lead_id=lead, limit=7, **more)
+        by_rest += [found.to_dict() for found in page.messages]
+        if not page.pagination.has_more:
             break
-        query["cursor"] = page["pagination"]["cursor"]
+        more = {"cursor": page.pagination.cursor}
 
     by_grpc: list[history_pb2.Message] = []
     with client.open_channel(system.history_address) as channel:
