@@ -1570,7 +1570,7 @@ def mark_merge_undone(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, a
 
 # The condition of the indexes whatsapp_messages_sent_live*.
 _SENT_LIVE: Final[LiteralString] = """
-  m.direction = 2 AND m.type = 'text' AND m.sources & 40 <> 0 AND m.sources & 6 = 0
+  m.direction = 2 AND m.type = 'text' AND m.content_rank >= 5
 """
 
 
@@ -1580,7 +1580,7 @@ class Unexamined(NamedTuple):
     tenant_id: int
     instance_id: int
     last_batch_id: uuid.UUID
-    digests: list[str]
+    digests: list[uuid.UUID]
 
 
 def list_unexamined(conn: Connection[Any], *, before: uuid.UUID, count_max: int) -> list[Unexamined]:
@@ -1592,7 +1592,7 @@ def list_unexamined(conn: Connection[Any], *, before: uuid.UUID, count_max: int)
               array_agg(DISTINCT n.digest)
             FROM whatsapp_configs i
             CROSS JOIN LATERAL (
-              SELECT m.batch_id, md5(m.body) AS digest
+              SELECT m.batch_id, md5(m.body)::uuid AS digest
               FROM whatsapp_messages m
               WHERE m.tenant_id = i.tenant_id AND m.instance_id = i.id AND
             """
@@ -1611,7 +1611,7 @@ def list_unexamined(conn: Connection[Any], *, before: uuid.UUID, count_max: int)
 
 class SameText(NamedTuple):
     id: uuid.UUID
-    digest: str
+    digest: uuid.UUID
     lead_id: uuid.UUID | None
     answers_quickly: bool
     pattern: str | None
@@ -1632,12 +1632,12 @@ def list_same_texts(
                   AND q.sent_at BETWEEN t.sent_at - %(quick)s AND t.sent_at
               ),
               t.pattern
-            FROM unnest(%(digests)s::text[]) AS k (digest)
+            FROM unnest(%(digests)s::uuid[]) AS k (digest)
             CROSS JOIN LATERAL (
               SELECT m.id, m.lead_id, m.sent_at, m.pattern
               FROM whatsapp_messages m
               WHERE m.tenant_id = %(tenant_id)s AND m.instance_id = %(instance_id)s
-                AND md5(m.body) = k.digest AND
+                AND md5(m.body)::uuid = k.digest AND
             """
             + _SENT_LIVE
             + """

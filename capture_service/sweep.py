@@ -163,7 +163,7 @@ def _mark_patterns(conn: postgres.Transaction, before: datetime) -> bool:
     found = store.list_unexamined(conn, before=uuid7(before), count_max=_TEXTS_MAX)
     for of_instance in found:
         texts = store.list_same_texts(conn, of_instance, quick=patterns.QUICK, count_max=_TEXTS_MAX)
-        by_digest: dict[str, list[store.SameText]] = {}
+        by_digest: dict[uuid.UUID, list[store.SameText]] = {}
         for text in texts:
             by_digest.setdefault(text.digest, []).append(text)
         marked: dict[uuid.UUID, str] = {}

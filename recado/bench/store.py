@@ -164,6 +164,12 @@ def vacuum(conn: Conn) -> None:
     conn.execute("CHECKPOINT")
 
 
+def let_an_hour_pass(conn: Conn, *, tenant_id: int) -> None:
+    """Forget the changes of a tenant, as the sweeper does with what is older, and vacuum."""
+    conn.execute("DELETE FROM changes WHERE tenant_id = %(tenant_id)s", {"tenant_id": tenant_id})
+    vacuum(conn)
+
+
 # Bulk loading, for more messages than anybody wants to wait for: rows as capture writes them.
 
 _COLUMNS: Final[dict[str, tuple[LiteralString, ...]]] = {

@@ -43,6 +43,11 @@ class Explaining:
         return []
 
 
+def only_ties_are_sorted(plan: str) -> bool:
+    """Tell whether the rows come in the order of time already, so that only equal moments are sorted."""
+    return plan.count("Sort  (") == plan.count("Incremental Sort  (") == plan.count("Presorted Key: ")
+
+
 @pytest.fixture
 def explaining(archive: Archive) -> Explaining:
     # A planner with a choice takes a small table whole, whatever its indexes; it is not to have one.
@@ -63,10 +68,12 @@ def test_a_page_of_messages_is_a_range_of_the_index(
         count_max=101,
     )
 
-    [condition] = [line for line in explaining.plan.splitlines() if "ROW(" in line]
-    assert "Index Cond" in condition
+    [condition] = [
+        line for line in explaining.plan.splitlines() if "Index Cond" in line and "lead_id" in line
+    ]
+    assert "(sent_at <= " in condition if is_descending else "(sent_at >= " in condition
     assert "whatsapp_messages_by_lead" in explaining.plan
-    assert "Sort" not in explaining.plan
+    assert only_ties_are_sorted(explaining.plan)
 
 
 def test_words_are_found_by_their_index(explaining: Any, archive: Archive):
@@ -105,7 +112,7 @@ def test_words_that_are_everywhere_are_found_by_going_through_the_newest(explain
     )
 
     assert "whatsapp_messages_by_time" in explaining.plan
-    assert "Sort" not in explaining.plan
+    assert only_ties_are_sorted(explaining.plan)
 
 
 @pytest.mark.parametrize("last_message_at", [None, NOW])
