@@ -23,7 +23,7 @@ WAITING_MAX: Final = 2_000
 # While one call is under way, another begins when so many wait for it, or one has waited so long. A
 # second call for every single webhook kept a tenth fewer of them a second and answered them later; the
 # patience is for those who would otherwise wait for a slow call.
-CARGO_MIN: Final = 32
+CARGO_MIN: Final = 64
 PATIENCE_S: Final = 0.02
 # How long after its own deadline a webhook still waits for the call it travels in.
 _GRACE_S: Final = 0.2
@@ -92,11 +92,12 @@ class Lane:
             if len(self._waiting) >= self._waiting_max:
                 raise errors.Unavailable("too many webhooks wait", retry_after_s=1)
             self._waiting.append(waiter)
+            is_next = len(self._waiting) == 1
             if self._in_flight == 0 or len(self._waiting) >= CARGO_MIN:
                 self._depart()
-        if not waiter.cargo:
+        if is_next and not waiter.cargo:
+            # Those behind it leave with it: one of them all has to be impatient.
             waiter.wait_until(min(waiter.deadline, time.monotonic() + PATIENCE_S))
-        if not (waiter.cargo or waiter.is_settled):
             with self._lock:
                 if not waiter.is_aboard:
                     self._depart()

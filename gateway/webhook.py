@@ -23,8 +23,8 @@ BODY_BYTES_MAX: Final = 3 * 1024 * 1024
 
 # Within this a webhook's call has ended; with the lane's grace, Meta is answered within two seconds.
 _TIMEOUT_S: Final = 1.5
-_KEPT: Final = b"EVENT_RECEIVED"
-_KEPT_HEADERS: Final = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(_KEPT)))]
+# Meta looks at the status alone, and gunicorn would send a body in a packet of its own.
+_KEPT_HEADERS: Final = [("Content-Length", "0")]
 
 _answered: Final = Counter("recado_webhooks_total", "Webhooks answered", ["outcome"])
 _kept: Final = _answered.labels("kept")
@@ -75,7 +75,7 @@ class Webhooks:
             return answer(environ, start_response)
         _kept.inc()
         start_response("200 OK", _KEPT_HEADERS)
-        return [_KEPT]
+        return ()
 
     def _keep(self, environ: "WSGIEnvironment") -> None:
         body = _read_body(environ)
