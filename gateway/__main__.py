@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import logging
 import os
 import shutil
 import signal
@@ -16,10 +17,15 @@ from gunicorn.app.base import BaseApplication
 
 from gateway import settings
 
+log = logging.getLogger("gateway.server")
+
 _BACKLOG: Final = 2048
 _CONNECTIONS_PER_WORKER: Final = 1000
 # Longer than Meta and load balancers keep a connection idle, so that it is they who close it.
 _KEEPALIVE_S: Final = 65
+# A connection that takes nothing of its answer for so long, or gives nothing of its body, is closed: it
+# holds the memory of what was read for it. Longer than it may be idle between two requests.
+_STALLED_S: Final = 75
 _GRACE_S: Final = 5
 _PR_SET_PDEATHSIG: Final = 1
 _METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -36,6 +42,9 @@ class _Logger(glogging.Logger):
         self.error_log.propagate = True
 
     def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        if isinstance(sys.exception(), TimeoutError):
+            log.info("connection_stalled")
+            return
         # Its text would be the address that was asked for, with everything in it.
         self.error_log.error("gunicorn_failed", exc_info=True)
 
@@ -95,6 +104,7 @@ def _after_fork(_server: Any, worker: Any) -> None:
 
 
 def _before_request(_worker: Any, request: Any) -> None:
+    request.unreader.sock.settimeout(_STALLED_S)
     # gunicorn reads a body that we have refused to its end, however long, before the connection's next
     # request; such a connection is closed instead.
     for name, value in request.headers:

@@ -25,8 +25,6 @@ MEDIA_TYPES: Final = tuple(found.media_type.partition(";")[0] for found in expor
 BODY_BYTES_MAX: Final = 512 * 1024
 # 100,000 messages take half a minute; whoever reads slower than an hour begins anew.
 _TIMEOUT_S: Final = 3600.0
-# A reader that takes nothing for so long is gone.
-_SEND_TIMEOUT_S: Final = 60
 _NOT_IN_NAMES: Final = re.compile(r"[^\w.-]+")
 
 
@@ -93,9 +91,6 @@ def export_lead(call: Call, lead_id: str, query: Export) -> flask.Response:
         for page in messages:
             yield from page
 
-    connection = flask.request.environ.get("gunicorn.socket")
-    if connection is not None:
-        connection.settimeout(_SEND_TIMEOUT_S)
     response = flask.Response(chosen.write(header, shown(), options), content_type=chosen.media_type)
     response.headers["Content-Disposition"] = _attachment(lead.name or lead.number, chosen.extension)
     return response

@@ -17,8 +17,6 @@ from plumbing import errors
 MEDIA_TYPE: Final = "text/event-stream"
 # Load balancers close what says nothing for a minute.
 _KEEP_ALIVE_S: Final = 15.0
-# A listener whose connection takes nothing for so long is gone.
-_SEND_TIMEOUT_S: Final = 30
 _RETRY_MS: Final = 2000
 _TOKEN_CHARS_MAX: Final = 8192
 
@@ -40,9 +38,6 @@ def stream_conversation(call: Call, query: Listen) -> flask.Response:
     with ExitStack() as stack:
         # Before anything is answered, so that what is refused is refused with its status.
         stack.enter_context(feed.listening(listener, resume_token))
-        connection = flask.request.environ.get("gunicorn.socket")
-        if connection is not None:
-            connection.settimeout(_SEND_TIMEOUT_S)
         response = flask.Response(_events(feed, listener), mimetype=MEDIA_TYPE)
         response.headers["X-Accel-Buffering"] = "no"
         response.call_on_close(stack.pop_all().close)

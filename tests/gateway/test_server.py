@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,9 @@ def capture(started_capture: tuple[FakeCapture, str]) -> Iterator[FakeCapture]:
 
 
 @contextlib.contextmanager
-def running(folder: Path, capture_address: str, auth_secret: str) -> Generator[Gateway]:
+def running(
+    folder: Path, capture_address: str, auth_secret: str, *, program: Sequence[str] = ("-m", "gateway")
+) -> Generator[Gateway]:
     port, metrics_port, log = free_port(), free_port(), folder / "gateway.log"
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("RECADO_")},
@@ -163,9 +165,7 @@ def running(folder: Path, capture_address: str, auth_secret: str) -> Generator[G
         "RECADO_HISTORY_ADDRESS": capture_address,
     }
     with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gateway"], env=environment, stdout=stream, stderr=stream
-        )
+        process = subprocess.Popen([sys.executable, *program], env=environment, stdout=stream, stderr=stream)
     gateway = Gateway(process, port, metrics_port, log)
 
     def is_live() -> bool:
@@ -218,6 +218,23 @@ def test_a_connection_serves_one_webhook_after_another(gateway: Gateway, capture
             assert (answer.status, answer.read()) == (200, b"")
 
     assert capture.kept == [b"first", b"second", b"third"]
+
+
+def test_who_stops_reading_is_let_go(
+    tmp_path: Path, started_capture: tuple[FakeCapture, str], auth_secret: str
+):
+    impatient = ("-c", "from gateway import __main__ as gateway; gateway._STALLED_S = 0.5; gateway.main()")
+    with (
+        running(tmp_path, started_capture[1], auth_secret, program=impatient) as gateway,
+        socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as reader,
+    ):
+        # More answers than all buffers between the two hold, and none of them read.
+        asked = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: recado\r\n\r\n" * 400
+        reader.sendall(asked)
+
+        until(lambda: "connection_stalled" in gateway.log.read_text())
+        assert gateway.get("/livez")[0] == 200
+    assert "gunicorn_failed" not in gateway.log.read_text()
 
 
 def test_a_body_announced_too_large_is_413_before_it_is_sent(gateway: Gateway, capture: FakeCapture):
