@@ -221,10 +221,11 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             items = batches.describe(conn, row, instances=_granted(caller))
             if not items and caller.instances is not None:
                 raise errors.NotFound("no such batch")
+            self._audit(conn, row.tenant_id, "batch.read", count=len(items))
             # A fault may be of anybody's item.
             return _batch(row, items, shows_faults=caller.instances is None)
 
-        return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+        return postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
 
     def MergeLeads(
         self, request: pb.MergeLeadsRequest, context: grpc.ServicerContext
@@ -250,9 +251,11 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
 
         def work(conn: postgres.Transaction) -> list[store.LeadMergeRow]:
             tenant_id = self._tenant_of_lead(conn, lead_id)
-            return store.list_lead_merges(conn, tenant_id=tenant_id, survivor_id=lead_id)
+            found = store.list_lead_merges(conn, tenant_id=tenant_id, survivor_id=lead_id)
+            self._audit(conn, tenant_id, "merges.read", lead_id, count=len(found))
+            return found
 
-        rows = postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+        rows = postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
         return pb.ListLeadMergesResponse(merges=[_lead_merge(row) for row in rows])
 
     def UndoLeadMerge(self, request: pb.UndoLeadMergeRequest, context: grpc.ServicerContext) -> pb.LeadMerge:
@@ -318,13 +321,14 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
                 conn, tenant_id=tenant_id, lead_id=lead_id, before=before, count_max=page_size + 1
             )
             page = rows[:page_size]
+            self._audit(conn, tenant_id, "tickets.read", lead_id, count=len(page))
             return pb.ListTicketsResponse(
                 tickets=[_ticket(row) for row in page],
                 next_page_token=str(page[-1].id) if len(rows) > page_size else "",
                 total_size=store.count_tickets(conn, tenant_id=tenant_id, lead_id=lead_id),
             )
 
-        return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+        return postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
 
     def CloseTicket(self, request: pb.CloseTicketRequest, context: grpc.ServicerContext) -> pb.Ticket:
         return self._set_ticket(request.ticket_id, is_closed=True)
@@ -639,9 +643,17 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         caller = calls.current().caller
         caller.require("history:read")
         row = self._find_export(caller.tenant, _uuid("export_id", request.export_id))
-        # It holds what the one who asked for it may see.
-        if row.requested_by != caller.subject:
+        # It holds what the one who asked for it could see then, and may see now.
+        granted = _granted(caller)
+        is_within = granted is None or (row.instances is not None and set(granted) >= set(row.instances))
+        if row.requested_by != caller.subject or not is_within:
             raise errors.NotFound("no such export")
+        if request.is_download and row.status == "completed":
+            postgres.run_transaction(
+                self._pool,
+                lambda conn: self._audit(conn, row.tenant_id, "export.download", count=row.leads_done),
+                timeout_s=_remaining_s(),
+            )
         return _export(row)
 
     def GetExportWork(self, request: pb.GetExportWorkRequest, context: grpc.ServicerContext) -> pb.ExportWork:
@@ -750,7 +762,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         *,
         count: int = 1,
     ) -> None:
-        """Note in this transaction what the caller does."""
+        """Note in this transaction what the caller does or reads."""
         call, now = calls.current(), self._clock()
         store.insert_audit(
             conn,

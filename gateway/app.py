@@ -218,6 +218,7 @@ OPERATIONS: Final[list[Operation]] = [
         answer=shapes.Sync,
         status=202,
         errors=(404,),
+        is_limited=True,
         takes_key=True,
     ),
     Operation(

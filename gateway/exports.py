@@ -165,7 +165,8 @@ def get_export(call: Call, export_id: str) -> shapes.Export:
 
 def get_export_file(call: Call, export_id: str) -> flask.Response:
     """The zip: for 24 hours, and only for whom asked for it."""
-    export = call.capture("GetExport", capture_pb2.GetExportRequest(export_id=export_id))
+    request = capture_pb2.GetExportRequest(export_id=export_id, is_download=True)
+    export = call.capture("GetExport", request)
     folder = _folder()
     path = path_of(folder, uuid.UUID(export_id)) if folder else None
     if export.status != "completed":

@@ -284,9 +284,10 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         calls.current().caller.require("history:read")
         lead_id = asking.uuid_of("lead_id", request.lead_id)
 
-        def work(conn: postgres.Transaction) -> pb.Coverage:
+        def work(conn: postgres.Transaction) -> tuple[pb.Coverage, _Recorded | None]:
             access = self._access(conn)
             lead, conversations = _open(conn, access, lead_id)
+            recorded = self._record("coverage.read", access, lead.id, len(conversations))
             keys = [row.instance_id for row in conversations]
             instances = {
                 row.id: row for row in store.list_instances(conn, tenant_id=access.tenant_id, ids=keys)
@@ -294,7 +295,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             recoveries = store.list_recoveries(
                 conn, tenant_id=access.tenant_id, lead_id=lead.id, instance_ids=keys
             )
-            return pb.Coverage(
+            answer = pb.Coverage(
                 conversations=[
                     views.coverage_of(
                         row,
@@ -306,8 +307,9 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                     for row in conversations
                 ]
             )
+            return answer, recorded
 
-        return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+        return self._read(work)
 
     def ListAudit(self, request: pb.ListAuditRequest, context: grpc.ServicerContext) -> pb.ListAuditResponse:
         caller = calls.current().caller

@@ -526,10 +526,12 @@ class CreateExportRequest(_message.Message):
     def __init__(self, format: _Optional[str] = ..., language: _Optional[str] = ..., time_zone: _Optional[str] = ..., lead_ids: _Optional[_Iterable[str]] = ..., from_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., to_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., instance_id: _Optional[str] = ...) -> None: ...
 
 class GetExportRequest(_message.Message):
-    __slots__ = ("export_id",)
+    __slots__ = ("export_id", "is_download")
     EXPORT_ID_FIELD_NUMBER: _ClassVar[int]
+    IS_DOWNLOAD_FIELD_NUMBER: _ClassVar[int]
     export_id: str
-    def __init__(self, export_id: _Optional[str] = ...) -> None: ...
+    is_download: bool
+    def __init__(self, export_id: _Optional[str] = ..., is_download: _Optional[bool] = ...) -> None: ...
 
 class Export(_message.Message):
     __slots__ = ("id", "status", "percent", "leads_done", "leads_total", "file_bytes", "error_message", "created_at", "started_at", "completed_at")

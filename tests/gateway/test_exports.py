@@ -120,8 +120,13 @@ def test_an_export_holds_what_the_token_opens_and_is_for_its_owner(
 
     assert fetch(system, limited, export_id).namelist() == ["00001-Ana-Souza.jsonl"]
     assert system.get(f"/exports/{export_id}/file", owner).status_code == 404
-    entries = system.get("/audit", owner).json["entries"]
-    assert {entry["subject"] for entry in entries if "export" in entry["action"]} == {"limited"}
+    entries = [row for row in system.get("/audit", owner).json["entries"] if "export" in row["action"]]
+    assert {row["subject"] for row in entries} == {"limited"}
+    assert [row["action"] for row in entries] == ["export.download", "messages.export", "export.create"]
+    # Whoever has lost the instance since, or is given another.
+    elsewhere = token_for("padaria", subject="limited", instances=[owner], scopes=["history:read"])
+    assert system.get(f"/exports/{export_id}/file", elsewhere).status_code == 404
+    assert system.get(f"/exports/{export_id}", elsewhere).status_code == 404
 
 
 def test_what_is_wrong_with_an_export_is_named(system: System, owner: str, leads: dict[str, str]):

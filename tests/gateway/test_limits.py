@@ -42,6 +42,10 @@ def test_the_101st_page_in_a_minute_is_refused_wherever_it_is_asked_for(
     again = token_for("padaria", subject="olivia", scopes=["history:read"])
     assert read(gateways[1], again, lead).status_code == 429
     assert read(gateways[1], token_for("padaria", subject="caio"), lead).status_code == 200
+    begun = gateways[0].post(
+        f"{API}/conversations/sync", json={"leadId": lead}, headers={"Authorization": f"Bearer {owner}"}
+    )
+    assert begun.status_code == 429
     # Only what costs most is limited.
     assert gateways[0].get(f"{API}/leads", headers={"Authorization": f"Bearer {owner}"}).status_code == 200
 

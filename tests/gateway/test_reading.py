@@ -237,6 +237,22 @@ def test_who_read_and_changed_what_can_be_asked(system: System, owner: str, coll
     assert system.get("/audit", owner, subject="nobody").json["entries"] == []
 
 
+def test_whatever_shows_something_of_a_lead_is_on_record(
+    system: System, owner: str, colleague: str, lead: str
+):
+    batch = system.page(owner, lead)["messages"][0]["batchId"]
+    for path, action in (
+        (f"/leads/{lead}", "lead.read"),
+        (f"/leads/{lead}/coverage", "coverage.read"),
+        (f"/leads/{lead}/tickets", "tickets.read"),
+        (f"/leads/{lead}/merges", "merges.read"),
+        (f"/batches/{batch}", "batch.read"),
+    ):
+        assert system.get(path, colleague).status_code == 200
+        latest = system.get("/audit", owner, subject="caio").json["entries"][0]
+        assert latest["action"] == action
+
+
 # The stream
 
 
