@@ -13,8 +13,8 @@ _LINE: Final = re.compile(r"(?P<indent> *)(?P<key>[\w.-]+|<<):(?: (?P<value>.+))
 _ANCHORED: Final = re.compile(r"&(?P<anchor>\w+)(?: (?P<rest>.+))?")
 
 
-def load() -> dict[str, Any]:
-    return parse((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+def load(path: str = "compose.yaml") -> dict[str, Any]:
+    return parse((ROOT / path).read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> dict[str, Any]:

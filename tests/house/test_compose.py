@@ -176,6 +176,28 @@ def test_every_process_starts_with_what_it_is_told(
     LOADERS[name](environ)
 
 
+@pytest.mark.parametrize("name", sorted(PROCESSES - {"worker"}))
+def test_whoever_verifies_tokens_can_be_told_of_an_identity_provider(
+    services: dict[str, dict[str, Any]], secrets: Path, name: str
+):
+    added = compose_file.load("deploy/compose.identity.yaml")["services"][name]
+    asked = {
+        "RECADO_AUTH_JWKS_URL": "https://id.example/keys",
+        "RECADO_AUTH_ISSUER": "i",
+        "RECADO_AUTH_AUDIENCE": "a",
+    }
+    assert added["environment"] == {variable: f"${{{variable}:?}}" for variable in asked}
+    assert added["networks"] == ["outside"]
+    environ = {
+        key: by_default(value).replace("/run/secrets", str(secrets))
+        for key, value in services[name]["environment"].items()
+    }
+
+    loaded: Any = LOADERS[name](environ | asked)
+
+    assert [loaded.jwks_url, loaded.issuer, loaded.audience] == list(asked.values())
+
+
 def test_each_service_comes_with_the_login_that_was_made_for_it(
     services: dict[str, dict[str, Any]], secrets: Path
 ):
