@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import flask
@@ -30,7 +30,7 @@ def once(caller: Caller, name: str, work: Callable[[], flask.Response]) -> flask
     # Who has lost an instance is not answered with what it gave.
     granted = "*" if caller.instances is None else " ".join(sorted(caller.instances))
     key = _digest(caller.tenant, caller.subject, granted, name, given)
-    request = _digest(flask.request.full_path, flask.request.mimetype, flask.request.get_data())
+    request = _digest(flask.request.full_path, flask.request.mimetype, *_content())
     known = replies.begin(key, request)
     if known is not None:
         response = flask.Response(known.body, known.status, mimetype=known.media_type)
@@ -50,6 +50,18 @@ def once(caller: Caller, name: str, work: Callable[[], flask.Response]) -> flask
     )
     replies.end(key, request, reply)
     return response
+
+
+def _content() -> Iterator[str | bytes]:
+    """Give what a body says. A form's boundary is another one each time that it is sent."""
+    if flask.request.mimetype != "multipart/form-data":
+        yield flask.request.get_data()
+        return
+    for name, value in flask.request.form.items(multi=True):
+        yield from (name, value)
+    for name, file in flask.request.files.items(multi=True):
+        yield from (name, file.filename or "", file.read())
+        file.seek(0)
 
 
 def _digest(*parts: str | bytes) -> str:

@@ -1,5 +1,6 @@
 """The same request under the same key is done once, whichever gateway it reaches."""
 
+import io
 import threading
 from typing import Any
 
@@ -49,6 +50,24 @@ def test_a_key_with_another_request_is_refused(system: System, owner: str, lead:
     answer = start(gateway, owner, "k1", "00000000-0000-4000-8000-000000000000")
 
     assert (answer.status_code, answer.json["code"]) == (422, "FAILED_PRECONDITION")
+
+
+def test_a_form_is_the_same_whatever_parts_it(system: System, owner: str, lead: str, valkey: str):
+    gateway = system.another(redis_url=valkey)
+
+    def bring(chat: str) -> Any:
+        return gateway.post(
+            f"{API}/leads/{lead}/import?businessParticipant=Padaria&timeZone=UTC",
+            data={"file": (io.BytesIO(chat.encode()), "chat.txt")},  # parted by what is drawn each time
+            headers={"Authorization": f"Bearer {owner}", "Idempotency-Key": "k1"},
+        )
+
+    begun = bring("12/03/2026 10:00 - Ana: oi\n12/03/2026 10:01 - Padaria: bom dia\n")
+    again = bring("12/03/2026 10:00 - Ana: oi\n12/03/2026 10:01 - Padaria: bom dia\n")
+    another = bring("12/03/2026 10:00 - Ana: outra coisa\n12/03/2026 10:01 - Padaria: bom dia\n")
+
+    assert (begun.status_code, again.json) == (202, begun.json)
+    assert another.status_code == 422
 
 
 def test_what_failed_may_be_tried_again(system: System, owner: str, lead: str, valkey: str):
