@@ -27,7 +27,8 @@ MERGE_LEADS: Final = Job(
     arguments=("tenant", "lead_id", "other_lead_id", "outbox_id"),
     timeout_s=300,
 )
-APPLY_WEBHOOK: Final = Job("apply_webhook", queue="recovery", arguments=("tenant", "batch_id"), timeout_s=900)
+APPLY_WEBHOOK: Final = Job("apply_webhook", queue="webhooks", arguments=("tenant", "batch_id"), timeout_s=900)
 EXPORT_LEADS: Final = Job("export_leads", queue="exports", arguments=("tenant", "export_id"), timeout_s=7200)
 JOBS: Final = {job.name: job for job in (ENRICH_LEAD, RUN_SYNC, MERGE_LEADS, APPLY_WEBHOOK, EXPORT_LEADS)}
-QUEUES: Final = ("recovery", "enrichment", "exports")
+QUEUES: Final = ("webhooks", "recovery", "enrichment", "exports")
+"""A worker looks into them in this order."""

@@ -45,6 +45,7 @@ class Settings:
     history_address: str
     exports_folder: Path | None
     """Shared with the gateway; None where nobody exports many leads."""
+    queues: tuple[str, ...]
     metrics_port: int
 
 
@@ -58,8 +59,17 @@ def load(environ: Mapping[str, str]) -> Settings:
             enrichment_address=env.address("RECADO_ENRICHMENT_ADDRESS"),
             history_address=env.address("RECADO_HISTORY_ADDRESS"),
             exports_folder=Path(folder) if (folder := env.text("RECADO_EXPORTS_DIR", "")) else None,
+            queues=env.parsed("RECADO_QUEUES", ",".join(jobs.QUEUES), _read_queues),
             metrics_port=env.integer("RECADO_METRICS_PORT", 0, at_least=0, at_most=65535),
         )
+
+
+def _read_queues(text: str) -> tuple[str, ...]:
+    """Read names separated by commas; first things come first in whatever order they are named."""
+    named = {name.strip() for name in text.split(",")}
+    if unknown := sorted(named - set(jobs.QUEUES)):
+        raise ValueError(f"{', '.join(unknown)}: there are {', '.join(jobs.QUEUES)}")
+    return tuple(name for name in jobs.QUEUES if name in named)
 
 
 class Jobs:
@@ -182,9 +192,9 @@ def main() -> None:
             folder=config.exports_folder,
         ),
     )
-    if config.exports_folder:
+    if config.exports_folder and jobs.EXPORT_LEADS.queue in config.queues:
         threading.Thread(target=exporting.forget_always, args=(config.exports_folder,), daemon=True).start()
-    queues.run_worker(config.redis_url, jobs.QUEUES, work.handlers())
+    queues.run_worker(config.redis_url, config.queues, work.handlers())
 
 
 if __name__ == "__main__":

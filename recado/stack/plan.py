@@ -6,12 +6,13 @@ import socket
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from plumbing import settings
 from plumbing.rpc import health
+from protos import jobs
 from recado.stack import credentials, postgres, store, valkey
 from recado.stack.folder import Folder
 from recado.stack.processes import Program, StackError, free_port
@@ -31,6 +32,7 @@ _SECRETS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "history": ("RECADO_AUTH_SECRET", "RECADO_DATABASE_URL", "RECADO_REDIS_URL"),
     "worker": ("RECADO_AUTH_SECRET", "RECADO_REDIS_URL"),
+    "exporter": ("RECADO_AUTH_SECRET", "RECADO_REDIS_URL"),
     "gateway": (
         "RECADO_AUTH_SECRET",
         "RECADO_REDIS_URL",
@@ -83,7 +85,14 @@ class Plan:
             items.append(self._declared("valkey", self._declare_valkey))
         items.append(Step("migrations", self._migrate))
         items += [self._declared(name, functools.partial(self._declare_service, name)) for name in SERVICES]
-        items += [Declared("worker", self._declare_worker), Declared("gateway", self._declare_gateway)]
+        # An export may take hours, and what a business waits for should not wait behind it.
+        exports = jobs.EXPORT_LEADS.queue
+        for name, queues in (
+            ("worker", [queue for queue in jobs.QUEUES if queue != exports]),
+            ("exporter", [exports]),
+        ):
+            items.append(Declared(name, functools.partial(self._declare_worker, name, queues)))
+        items.append(Declared("gateway", self._declare_gateway))
         if self._has_sandbox:
             # Its port is what the enrichment service, started before, was told.
             items.append(Declared("sandbox", self._declare_sandbox))
@@ -125,13 +134,13 @@ class Plan:
             port=self._ports[name],
         )
 
-    def _declare_worker(self) -> Program:
+    def _declare_worker(self, name: str, queues: Sequence[str]) -> Program:
         return Program(
-            name="worker",
+            name=name,
             command=_recado("serve", "worker"),
-            environment=self._environment("worker", {}),
+            environment=self._environment(name, {"RECADO_QUEUES": ",".join(queues)}),
             # It serves nothing but its metrics, once it works.
-            is_healthy=functools.partial(_accepts, self._ports["worker metrics"]),
+            is_healthy=functools.partial(_accepts, self._ports[f"{name} metrics"]),
         )
 
     def _declare_gateway(self) -> Program:

@@ -1,5 +1,6 @@
 """What runs in containers is shut off, watched, and told its secrets by files."""
 
+import itertools
 import json
 import os
 import re
@@ -17,18 +18,21 @@ from gateway import settings as gateway
 from history_service import settings as history
 from plumbing.crypto import Keyring
 from plumbing.settings import Environment
+from protos import jobs
 from recado import logins, worker
 from recado.stack import credentials
 from tests.house import compose_file
 from tests.house.tree import PACKAGES, ROOT
 
-PROCESSES = {"gateway", "capture", "enrichment", "history", "worker"}
+PROCESSES = {"gateway", "capture", "enrichment", "history", "worker", "exporter"}
+WORKERS = {"worker", "exporter"}
 LOADERS = {
     "gateway": gateway.load,
     "capture": capture.load,
     "enrichment": enrichment.load,
     "history": history.load,
     "worker": worker.load,
+    "exporter": worker.load,
 }
 VARIABLE = re.compile(r"\$\{[A-Z_]+:-[^}]+\}")
 
@@ -56,8 +60,10 @@ def by_default(text: str) -> str:
 def test_everything_that_recado_is_made_of_runs(services: dict[str, dict[str, Any]]):
     assert services.keys() == PROCESSES | {"migrate", "postgres", "redis"}
     assert {name: services[name]["command"] for name in PROCESSES} == {
-        name: ["serve", name] for name in PROCESSES
+        name: ["serve", "worker" if name in WORKERS else name] for name in PROCESSES
     }
+    queues = [services[name]["environment"]["RECADO_QUEUES"].split(",") for name in sorted(WORKERS)]
+    assert sorted(itertools.chain(*queues)) == sorted(jobs.QUEUES)
 
 
 def test_only_the_gateway_is_published_and_by_default_on_this_machine_alone(
@@ -75,7 +81,12 @@ def test_only_whoever_talks_to_the_outside_can(compose: dict[str, Any], services
     outside = {name for name, service in services.items() if not set(service["networks"]) <= internal}
 
     assert outside == {"gateway", "enrichment"}
-    assert "data" not in services["gateway"]["networks"] + services["worker"]["networks"]
+    assert (
+        "data"
+        not in services["gateway"]["networks"]
+        + services["worker"]["networks"]
+        + services["exporter"]["networks"]
+    )
 
 
 def test_everything_that_stays_is_watched_and_started_again(services: dict[str, dict[str, Any]]):
@@ -176,7 +187,7 @@ def test_every_process_starts_with_what_it_is_told(
     LOADERS[name](environ)
 
 
-@pytest.mark.parametrize("name", sorted(PROCESSES - {"worker"}))
+@pytest.mark.parametrize("name", sorted(PROCESSES - WORKERS))
 def test_whoever_verifies_tokens_can_be_told_of_an_identity_provider(
     services: dict[str, dict[str, Any]], secrets: Path, name: str
 ):

@@ -40,6 +40,7 @@ def test_everything_starts_in_the_order_in_which_it_is_needed(folder: Folder) ->
         "enrichment",
         "history",
         "worker",
+        "exporter",
         "gateway",
         "sandbox",
     ]
@@ -48,7 +49,7 @@ def test_everything_starts_in_the_order_in_which_it_is_needed(folder: Folder) ->
 def test_a_database_and_a_redis_of_the_operator_are_used_instead_of_ours(folder: Folder) -> None:
     found = programs(plan_for(folder, OUTSIDE, has_sandbox=False))
 
-    assert list(found) == ["capture", "enrichment", "history", "worker", "gateway"]
+    assert list(found) == ["capture", "enrichment", "history", "worker", "exporter", "gateway"]
     assert found["capture"].environment["RECADO_DATABASE_URL"] == OUTSIDE["RECADO_DATABASE_URL"]
     assert found["worker"].environment["RECADO_REDIS_URL"] == OUTSIDE["RECADO_REDIS_URL"]
 

@@ -60,12 +60,14 @@ def environment(valkey: str, address: str, auth_secret: str) -> dict[str, str]:
 def start(environment: dict[str, str], tmp_path: Path) -> Iterator[Callable[[], Running]]:
     started: list[subprocess.Popen[bytes]] = []
 
-    def run() -> Running:
+    def run(**more: str) -> Running:
         log = tmp_path / f"{len(started)}.log"
         with log.open("wb") as output:
             started.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "recado", "serve", "worker"], env=environment, stderr=output
+                    [sys.executable, "-m", "recado", "serve", "worker"],
+                    env=environment | more,
+                    stderr=output,
                 )
             )
         return Running(started[-1], log)
@@ -92,6 +94,26 @@ def test_queued_jobs_are_performed_recovery_first(
     assert running.stop() == 0
     assert "padaria" not in running.text()
     assert LEAD not in running.text()
+
+
+def test_a_worker_takes_the_jobs_that_it_is_for(
+    start: Callable[..., Running], valkey: str, services: Services
+):
+    services.lead = capture_pb2.LeadProfile(lead_id=LEAD)
+    queues = Queues(valkey)
+    queues.enqueue(jobs.RUN_SYNC, "s1", SYNC)
+    queues.enqueue(jobs.ENRICH_LEAD, "o1", ENRICH)
+
+    start(RECADO_QUEUES="enrichment,exports").wait_for("job_done")
+
+    assert services.methods() == ["GetLeadProfile", "FetchContactProfile", "ApplyLeadProfile"]
+    with redis.Redis.from_url(valkey) as client:
+        assert client.lrange("rq:queue:recovery", 0, -1) == [b"s1"]
+
+
+def test_a_queue_that_is_none_is_named():
+    with pytest.raises(SettingsError, match="RECADO_QUEUES: export: there are webhooks, recovery"):
+        worker.load({"RECADO_QUEUES": "recovery, export"})
 
 
 def test_a_job_under_way_is_finished_before_the_end(
