@@ -27,6 +27,8 @@ let language = languageOf(localStorage.getItem("recado-language"));
 let leads = new Map();
 let cursor = null;
 let asked = "";
+/** The message to jump to once its lead is loaded. */
+let awaited = null;
 let work = new AbortController();
 
 function make(tag, className, ...children) {
@@ -62,6 +64,12 @@ async function session(method, body) {
 
 function askForToken(reason = "") {
   work.abort();
+  // Whoever comes next may see other people.
+  leads.clear();
+  find("lead-list").replaceChildren();
+  find("hit-list").replaceChildren();
+  find("found").hidden = true;
+  panel.removeAttribute("lead-id");
   find("inbox").hidden = true;
   find("sign-in").hidden = false;
   find("sign-in-error").textContent = reason;
@@ -88,7 +96,6 @@ find("sign-in-form").addEventListener("submit", async event => {
 find("sign-out").addEventListener("click", async () => {
   await session("DELETE");
   location.hash = "";
-  panel.removeAttribute("lead-id");
   askForToken();
 });
 
@@ -114,13 +121,14 @@ async function load(query) {
 async function more() {
   if (!cursor || more.isRunning) return;
   more.isRunning = true;
+  const query = asked;
   try {
-    const page = await gateway.get("/leads", { q: asked, limit: PAGE, cursor }, work.signal);
+    const page = await gateway.get("/leads", { q: query, limit: PAGE, cursor }, work.signal);
+    if (query !== asked) return;
     cursor = page.pagination.cursor;
     for (const lead of page.leads) leads.set(lead.id, lead);
     show();
-  } catch (error) { refuse(error); }
-  more.isRunning = false;
+  } catch (error) { refuse(error); } finally { more.isRunning = false; }
 }
 
 async function showHits(query, signal) {
@@ -209,7 +217,7 @@ function listen(signal) {
       if (name === "message") hear(data.leadId, data.message);
       if (name === "lead") refresh(data.leadId);
     },
-  });
+  }).catch(refuse);
 }
 
 function hear(leadId, message) {
@@ -271,19 +279,29 @@ function follow() {
   const lead = leads.get(leadId);
   if (lead) lead.isFresh = false;
   const messageId = wanted.get("message");
-  if (messageId) jumpWhenLoaded(leadId, messageId);
-  else if (panel.getAttribute("lead-id") !== leadId) panel.setAttribute("lead-id", leadId);
+  if (panel.getAttribute("lead-id") !== leadId) {
+    awaited = messageId && { leadId, messageId };
+    panel.setAttribute("lead-id", leadId);
+    // On a telephone the list, and with it what had the focus, has made room.
+    if (find("back").checkVisibility()) find("back").focus();
+  } else if (messageId) panel.jumpTo(messageId);
   show();
 }
 
-function jumpWhenLoaded(leadId, messageId) {
-  if (panel.getAttribute("lead-id") === leadId) { panel.jumpTo(messageId); return; }
-  panel.addEventListener("recado-loaded", () => panel.jumpTo(messageId), { once: true });
-  panel.setAttribute("lead-id", leadId);
-}
+panel.addEventListener("recado-loaded", event => {
+  if (awaited?.leadId !== event.detail.leadId) return;
+  const { messageId } = awaited;
+  awaited = null;
+  panel.jumpTo(messageId);
+});
 
 addEventListener("hashchange", follow);
-find("back").addEventListener("click", () => { location.hash = ""; find("lead-list").querySelector("button")?.focus(); });
+find("back").addEventListener("click", () => {
+  const leadId = panel.getAttribute("lead-id");
+  location.hash = "";
+  find("inbox").classList.remove("reading");
+  (find("lead-list").querySelector(`[data-lead="${CSS.escape(leadId)}"]`) || find("search")).focus();
+});
 panel.addEventListener("recado-error", event => { if (event.detail.status === 401) askForToken(TEXTS[language].ended); });
 
 speak(language);

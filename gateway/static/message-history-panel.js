@@ -231,7 +231,7 @@ export class Gateway {
 
   /**
    * Call `onEvent(name, data)` for every event of the stream until `signal` aborts, going on where it broke
-   * off. `onState(isLive)` tells when it breaks and when it is back.
+   * off. `onState(isLive)` tells when it breaks and when it is back. Throws what the gateway refuses for good.
    */
   async listen(query, { onEvent, onState = () => {}, signal }) {
     let lastId = "";
@@ -248,7 +248,7 @@ export class Gateway {
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof Refused && error.status === 400 && lastId) { lastId = ""; onEvent("reset", {}); continue; }
-        if (error instanceof Refused && [401, 403, 404].includes(error.status)) { onState(false); return; }
+        if (error instanceof Refused && [401, 403, 404].includes(error.status)) { onState(false); throw error; }
       }
       onState(false);
       await new Promise(done => setTimeout(done, pause * (0.5 + Math.random() / 2)));
@@ -448,6 +448,8 @@ export class MessageHistoryPanel extends HTMLElement {
     this.bubbles = new Bubbles(this);
     this.gateway = new Gateway("", async () => (this.getToken ? this.getToken() : this.token));
     this.byId = new Map();
+    /** By the id of a message that is not shown yet: the ids of those that quote it. */
+    this.quoting = new Map();
     this.messages = [];
   }
 
@@ -471,6 +473,14 @@ export class MessageHistoryPanel extends HTMLElement {
     this.clock = new Intl.DateTimeFormat(this.language, { hour: "2-digit", minute: "2-digit" });
     this.calendar = new Intl.DateTimeFormat(this.language, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
     this.work = new AbortController();
+    this.messages = [];
+    this.byId.clear();
+    this.quoting.clear();
+    this.heard = null;
+    /** What is shown, as an object of its own: an answer that was asked for before it belongs nowhere. */
+    this.shown = null;
+    this.isLoading = false;
+    this.olderCursor = this.newerCursor = null;
     this.build();
     if (!this.leadId) { this.say(this.texts.choose); return; }
     this.open();
@@ -487,7 +497,7 @@ export class MessageHistoryPanel extends HTMLElement {
     this.syncButton = button("sync", texts.sync, () => this.sync());
     this.header = h("header", { part: "header" }, h("div", { class: "who" }, this.title_, this.facts),
       button("search", texts.search, () => this.openSearch()), this.syncButton, this.menuButton);
-    this.date = h("input", { type: "date", "aria-label": texts.jump, max: new Date().toISOString().slice(0, 10) });
+    this.date = h("input", { type: "date", "aria-label": texts.jump, max: new Date().toLocaleDateString("sv-SE") });
     this.menu = h("div", { class: "menu", hidden: true }, h("form", { class: "jump", onsubmit: event => { event.preventDefault(); if (this.date.value) this.jumpToDate(this.date.value); } },
       h("label", {}, texts.jump, this.date), button("search", texts.jump, () => {}, { type: "submit" })), h("h3", {}, texts.export),
       ...FORMATS.map(format => h("button", { type: "button", "data-format": format, onclick: () => this.download(format) }, texts.formats[format])));
@@ -529,42 +539,65 @@ export class MessageHistoryPanel extends HTMLElement {
     } catch (error) { this.refuse(error, () => this.start()); }
   }
 
-  /** Read a page newest first and show it in place of everything. What is heard meanwhile joins it. */
+  read(query) {
+    return this.gateway.get("/conversations/sync", { leadId: this.leadId, instanceId: this.getAttribute("instance-id"), limit: PAGE, ...query }, this.work.signal);
+  }
+
+  /**
+   * Read a page newest first and show it in place of everything, unless another is asked for meanwhile.
+   * What is heard until then joins it. Tells whether it is shown.
+   */
   async show(query) {
-    const { signal } = this.work;
-    this.heard = [];
-    const page = await this.gateway.get("/conversations/sync", { leadId: this.leadId, instanceId: this.getAttribute("instance-id"), order: "desc", limit: PAGE, ...query }, signal);
+    const shown = (this.shown = {});
+    this.heard ??= [];
+    let page;
+    try { page = await this.read({ order: "desc", ...query }); } catch (error) {
+      if (shown === this.shown) this.join();
+      throw error;
+    }
+    if (shown !== this.shown) return false;
     this.messages = [];
     this.byId.clear();
+    this.quoting.clear();
     this.items.replaceChildren();
     this.olderCursor = page.pagination.cursor;
     this.newerCursor = page.pagination.previousCursor;
     this.arrived = 0;
+    this.isLoading = false;
     this.hasFailed = false;
-    this.insert(page.messages);
+    this.older.textContent = this.texts.loadOlder;
+    this.quietly(() => this.insert(page.messages));
     this.count(page.metadata.totalMessages);
-    const { heard } = this;
-    this.heard = null;
-    for (const message of heard) this.hear(message);
+    this.join();
     this.say(this.messages.length ? "" : this.texts.empty);
     this.buttons();
     this.isPinned = !query.around;
     if (this.isPinned) this.list.scrollTop = this.list.scrollHeight;
     this.tell("recado-loaded", { leadId: this.leadId, total: page.metadata.totalMessages });
-    return page;
+    return true;
+  }
+
+  /** Show what was heard while a page was on its way. */
+  join() {
+    const { heard } = this;
+    this.heard = null;
+    for (const message of heard) this.hear(message);
   }
 
   async loadOlder() {
     if (this.isLoading || !this.olderCursor) return;
+    const { shown } = this;
     this.isLoading = true;
     this.hasFailed = false;
     this.older.textContent = this.texts.loading;
     try {
-      const page = await this.gateway.get("/conversations/sync", { leadId: this.leadId, instanceId: this.getAttribute("instance-id"), order: "desc", limit: PAGE, cursor: this.olderCursor }, this.work.signal);
+      const page = await this.read({ order: "desc", cursor: this.olderCursor });
+      if (shown !== this.shown) return;
       this.olderCursor = page.pagination.cursor;
-      this.keepingPlace(() => this.insert(page.messages));
+      this.keepingPlace(() => this.quietly(() => this.insert(page.messages)));
       this.older.textContent = this.texts.loadOlder;
     } catch (error) {
+      if (shown !== this.shown) return;
       // Not again with every scroll: the button says so, and is there to try.
       this.hasFailed = true;
       this.older.textContent = `${this.texts.failed} ${this.texts.again}`;
@@ -576,12 +609,17 @@ export class MessageHistoryPanel extends HTMLElement {
 
   async loadNewer() {
     if (this.isLoading || !this.newerCursor) return;
+    const { shown } = this;
     this.isLoading = true;
     try {
-      const page = await this.gateway.get("/conversations/sync", { leadId: this.leadId, instanceId: this.getAttribute("instance-id"), order: "asc", limit: PAGE, cursor: this.newerCursor }, this.work.signal);
+      const page = await this.read({ order: "asc", cursor: this.newerCursor });
+      if (shown !== this.shown) return;
       this.newerCursor = page.pagination.cursor;
-      this.keepingPlace(() => this.insert(page.messages));
-    } catch (error) { this.refuse(error, () => this.loadNewer()); }
+      this.keepingPlace(() => this.quietly(() => this.insert(page.messages)));
+    } catch (error) {
+      if (shown !== this.shown) return;
+      this.refuse(error, () => this.loadNewer());
+    }
     this.isLoading = false;
     this.buttons();
   }
@@ -590,15 +628,26 @@ export class MessageHistoryPanel extends HTMLElement {
   insert(messages) {
     for (const message of [...messages].sort(order)) {
       const known = this.byId.get(message.id);
-      if (known) {
-        const made = this.bubbles.make(message);
-        known.element.replaceWith(made);
-        Object.assign(known, { message, element: made });
-        if (known.stamp !== message.timestamp) { this.remove(known); this.place(message); }
-        continue;
-      }
-      this.place(message);
+      if (!known) { this.place(message); continue; }
+      const hasFocus = known.element.contains(this.shadowRoot.activeElement);
+      known.message = message;
+      if (known.stamp !== message.timestamp) { this.remove(known); this.place(message); } else this.draw(known);
+      if (hasFocus) this.byId.get(message.id).element.focus({ preventScroll: true });
     }
+  }
+
+  /** Draw a message anew in its place. */
+  draw(entry) {
+    const made = this.bubbles.make(entry.message);
+    entry.element.replaceWith(made);
+    entry.element = made;
+  }
+
+  /** Do what adds messages that are not news: nobody is told of each. */
+  quietly(change) {
+    this.log.setAttribute("aria-busy", "true");
+    change();
+    requestAnimationFrame(() => this.log.removeAttribute("aria-busy"));
   }
 
   place(message) {
@@ -612,6 +661,8 @@ export class MessageHistoryPanel extends HTMLElement {
     const next = this.messages[at];
     this.messages.splice(at, 0, entry);
     this.byId.set(message.id, entry);
+    const target = message.context?.messageId;
+    if (target && !this.byId.has(target)) this.quoting.set(target, [...(this.quoting.get(target) || []), message.id]);
     const day = this.dayOf(message);
     const nextDay = next && this.dayOf(next.message);
     const before = at > 0 ? this.dayOf(this.messages[at - 1].message) : null;
@@ -621,6 +672,8 @@ export class MessageHistoryPanel extends HTMLElement {
       this.put(entry.element, next && (isFirstOfNextDay ? next.element.previousElementSibling : next.element));
       if (day !== before) entry.element.before(this.separator(message));
     }
+    for (const id of this.quoting.get(message.id) || []) if (this.byId.has(id)) this.draw(this.byId.get(id));
+    this.quoting.delete(message.id);
   }
 
   /** Put an element before another, or last. A part that is not in sight costs a frame nothing, however long. */
@@ -708,9 +761,8 @@ export class MessageHistoryPanel extends HTMLElement {
   /** Show a message in its place, with what was said around it. */
   async jumpTo(messageId) {
     try {
-      if (!this.byId.has(messageId)) await this.show({ around: messageId });
+      if (!this.byId.has(messageId) && !await this.show({ around: messageId })) return;
     } catch (error) {
-      this.heard = null;
       if (error.status === 404) this.inform(this.texts.replyMissing);
       else this.refuse(error, () => this.jumpTo(messageId));
       return;
@@ -718,7 +770,7 @@ export class MessageHistoryPanel extends HTMLElement {
     const element = this.byId.get(messageId)?.element;
     if (!element) return;
     element.scrollIntoView({ block: "center" });
-    element.classList.remove("found");
+    for (const before of this.items.querySelectorAll(".found")) before.classList.remove("found");
     void element.offsetWidth;
     element.classList.add("found");
     element.focus({ preventScroll: true });
@@ -766,7 +818,7 @@ export class MessageHistoryPanel extends HTMLElement {
         if (name === "lead") this.changed(signal);
         if (name === "message") this.hear(data.message);
       },
-    });
+    }).catch(error => this.report(error));
   }
 
   /** Too much has changed to be told: read again what is being looked at. */
@@ -828,6 +880,7 @@ export class MessageHistoryPanel extends HTMLElement {
     try {
       let sync = await this.gateway.post("/conversations/sync", { leadId: this.leadId });
       while (!["completed", "failed"].includes(sync.status)) {
+        if (signal.aborted) return;
         this.progress.replaceChildren(h("span", {}, this.texts.syncing), h("progress", { max: "100", value: String(sync.percent), "aria-label": this.texts.syncing }));
         this.progress.hidden = false;
         await new Promise(done => setTimeout(done, 700));
@@ -836,7 +889,7 @@ export class MessageHistoryPanel extends HTMLElement {
       this.inform(sync.status === "completed" ? this.texts.synced(sync.messagesImported) : `${this.texts.syncFailed}: ${sync.errorMessage || ""}`);
       this.cover(signal);
     } catch (error) { if (!signal.aborted) this.inform(`${this.texts.syncFailed}: ${error.message}`); }
-    this.syncButton.disabled = false;
+    if (!signal.aborted) this.syncButton.disabled = false;
   }
 
   inform(text) {

@@ -3,6 +3,7 @@
 Screenshots are kept in .artifacts/inbox, to be looked at.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from tests import wire
 from tests.e2e.stack import Stack
@@ -299,8 +301,10 @@ def test_it_is_used_on_a_phone(visit: Callable[..., Page]):
     keep(page, "phone-conversation")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
+    expect(page.locator("#back")).to_be_focused()
     page.click("#back")
     expect(page.locator("#leads")).to_be_visible()
+    expect(page.locator("#lead-list button", has_text="Ana Souza")).to_be_focused()
 
 
 def test_it_is_used_with_the_keyboard_alone(visit: Callable[..., Page], shop: Shop):
@@ -338,6 +342,123 @@ def test_it_is_used_with_the_keyboard_alone(visit: Callable[..., Page], shop: Sh
     page.keyboard.press("Enter")
     expect(page.locator("li.message.found")).to_contain_text("pedido número 3")
     page.keyboard.press("Escape")
+
+
+class Held:
+    """Requests whose answers are kept back for a while."""
+
+    def __init__(self, page: Page, part: str) -> None:
+        self._page = page
+        self._routes: list[Route] = []
+        page.route(lambda address: part in address, lambda route: self._routes.append(route))
+
+    def wait_for(self, count: int) -> None:
+        for _ in range(100):
+            if len(self._routes) >= count:
+                return
+            self._page.wait_for_timeout(50)
+        raise AssertionError(f"{len(self._routes)} of {count} were asked for")
+
+    def let_go(self, number: int) -> None:
+        # The page may have given it up.
+        with contextlib.suppress(PlaywrightError):
+            self._routes[number].continue_()
+        self._page.wait_for_timeout(300)
+
+
+def test_what_is_answered_too_late_belongs_to_no_other_conversation(visit: Callable[..., Page]):
+    page = visit()
+    choose(page, "Ana Souza")
+    older = Held(page, "cursor=")
+    page.locator(".list").evaluate("list => { list.scrollTop = 0; }")
+    older.wait_for(1)
+
+    page.locator("#lead-list button", has_text="hacked").click()
+    expect(page.locator("li.message")).to_have_count(1)
+    older.let_go(0)
+
+    expect(page.locator("li.message")).to_have_count(1)
+    assert page.locator(".more").first.text_content() == "Carregar mais"
+
+
+def test_a_page_that_is_on_its_way_does_not_follow_a_jump(visit: Callable[..., Page]):
+    page = visit()
+    choose(page, "Ana Souza")
+    older = Held(page, "cursor=")
+    page.locator(".list").evaluate("list => { list.scrollTop = 0; }")
+    older.wait_for(1)
+
+    page.get_by_role("button", name="Buscar na conversa").click()
+    page.keyboard.type('"número 3"')
+    page.keyboard.press("Enter")
+    page.locator(".searching li button").first.click()
+    expect(page.locator("li.message.found")).to_contain_text("pedido número 3")
+    older.let_go(0)
+
+    numbers = [int(text.rpartition(" ")[2]) for text in shown(page)]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+def test_of_two_jumps_the_last_one_counts_and_news_still_arrive(visit: Callable[..., Page], shop: Shop):
+    page = visit()
+    page.fill("#search", "NUMERO 7")
+    expect(page.locator("#hit-list button").nth(5)).to_be_visible()
+    hits = page.locator("#hit-list button .preview")
+    last = hits.nth(5).text_content()
+    around = Held(page, "around=")
+    hits.nth(4).click()
+    around.wait_for(1)
+    hits.nth(5).click()
+    around.wait_for(2)
+
+    around.let_go(1)
+    around.let_go(0)
+
+    expect(page.locator("li.message.found .text")).to_have_text(str(last))
+    shop.write("live-3", "depois dos saltos", at=wire.NOON + 41 * DAY)
+    expect(page.locator(".float")).to_have_text("1 nova mensagem")
+
+
+def test_who_signs_in_next_sees_nothing_of_who_was_there_before(visit: Callable[..., Page]):
+    page = visit()
+    choose(page, "Ana Souza")
+    page.context.clear_cookies()
+
+    page.fill("#search", "qualquer")
+    expect(page.locator("#sign-in-error")).to_have_text("A sessão terminou: entre de novo.")
+
+    assert page.locator("li.message, #lead-list li, #hit-list li").count() == 0
+
+
+def test_a_quote_says_what_it_quotes_once_that_is_loaded(visit: Callable[..., Page], shop: Shop):
+    quoting = wire.text("q1", "sobre aquele pedido", at=wire.NOON + 42 * DAY, context={"id": "w003"})
+    post(shop.stack, wire.messages(quoting))
+    page = visit()
+    choose(page, "Ana Souza")
+    quote = page.locator("li.message", has_text="sobre aquele pedido").locator("blockquote")
+    expect(quote).to_contain_text("uma mensagem anterior")
+
+    for _ in range(5):
+        page.locator(".list").evaluate("list => { list.scrollTop = 0; }")
+        page.wait_for_timeout(300)
+
+    expect(quote).to_contain_text("pedido número 3")
+    quote.locator("button").click()
+    expect(page.locator("li.message.found")).to_contain_text("pedido número 3")
+
+
+def test_who_stands_on_a_message_stays_there_when_it_changes(visit: Callable[..., Page], shop: Shop):
+    page = visit()
+    choose(page, "Ana Souza")
+    message = page.locator("li.message", has_text=f"pedido número {COUNT - 1}").last
+    message.focus()
+
+    reaction = {"message_id": f"w{COUNT - 1:03}", "emoji": "🎉"}
+    told = {"from": wire.ANA, "id": "r1", "timestamp": str(wire.NOON + 43 * DAY), "type": "reaction"}
+    post(shop.stack, wire.messages({**told, "reaction": reaction}))
+
+    expect(message.locator(".reactions")).to_contain_text("🎉")
+    expect(message).to_be_focused()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
