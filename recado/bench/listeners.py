@@ -36,8 +36,7 @@ def listening(address: tuple[str, int], token: str, count: int) -> Generator[Hea
                 f"GET {_PREFIX}/conversations/stream?leadId={lead} HTTP/1.1\r\nHost: bench\r\n"
                 f"Authorization: Bearer {token}\r\n\r\n".encode()
             )
-            if not connection.recv(4096).startswith(b"HTTP/1.1 200"):
-                raise click.ClickException("a stream was refused")
+            _wait_until_ready(connection)
             connection.setblocking(False)
             selector.register(connection, selectors.EVENT_READ)
 
@@ -61,6 +60,16 @@ def listening(address: tuple[str, int], token: str, count: int) -> Generator[Hea
         finally:
             is_over.set()
             reader.join()
+
+
+def _wait_until_ready(connection: socket.socket) -> None:
+    """Read the head and the first event, by which the gateway says that nothing is missed from now on."""
+    begun = b""
+    while b"event: ready" not in begun:
+        chunk = connection.recv(4096)
+        begun += chunk
+        if not chunk or not begun.startswith(b"HTTP/1.1 200"):
+            raise click.ClickException("a stream was refused")
 
 
 def _leads(address: tuple[str, int], token: str, count: int) -> list[str]:

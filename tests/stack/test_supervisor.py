@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,15 @@ def test_processes_start_in_order_and_stop_in_reverse(stack: Stack, marked: Mark
     assert not marked.running()
 
 
+@pytest.fixture
+def not_under_nohup() -> Iterator[None]:
+    """Under nohup the hanging up is ignored by all, and by this test's processes."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("not_under_nohup")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_every_way_of_asking_stops_the_stack(stack: Stack, marked: Marked, number: signal.Signals) -> None:
     supervisor = stack.start_and_wait("one")
