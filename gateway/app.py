@@ -7,6 +7,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway import (
     conversations,
+    cors,
     exports,
     hub,
     instances,
@@ -353,6 +354,7 @@ def create(settings: Settings, backends: Backends) -> flask.Flask:
     )
     app.extensions["exports"] = settings.exports_folder
     app.extensions["replies"] = Replies(settings.redis_url)
+    cors.install(app, OPERATIONS, settings.cors_origins)
     operations.install(app, OPERATIONS)
     meta = webhook.Webhooks(
         app_secrets=settings.app_secrets,

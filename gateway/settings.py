@@ -1,11 +1,16 @@
 """What the gateway reads from its environment."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from plumbing import settings, tokens
 from plumbing.limits import Rate
+
+ANY_ORIGIN: Final = "*"
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,8 @@ class Settings:
     limit_ip: Rate
     is_limit_ip_for_all: bool
     trusted_proxies: int
+    cors_origins: frozenset[str]
+    """Of the pages that may ask the API; "*" for all."""
     exports_folder: Path | None
     """Shared with the worker."""
 
@@ -56,9 +63,21 @@ def load(environ: Mapping[str, str]) -> Settings:
             limit_user=env.parsed("RECADO_LIMIT_USER", "100/minute", Rate.parse),
             limit_ip=env.parsed("RECADO_LIMIT_IP", "1000/hour", Rate.parse),
             is_limit_ip_for_all=env.flag("RECADO_LIMIT_IP_FOR_ALL", False),
+            cors_origins=env.parsed("RECADO_CORS_ORIGINS", ANY_ORIGIN, _read_origins),
             exports_folder=Path(folder) if (folder := env.text("RECADO_EXPORTS_DIR", "")) else None,
             trusted_proxies=env.integer("RECADO_TRUSTED_PROXIES", 0, at_least=0, at_most=10),
         )
         if app_secrets and not found.app_secrets:
             env.faults.append("RECADO_META_APP_SECRET holds no secret")
     return found
+
+
+def _read_origins(text: str) -> frozenset[str]:
+    """Read "*", "none", or origins with commas between them."""
+    if text == "none":
+        return frozenset()
+    origins = frozenset(part.strip() for part in text.split(","))
+    for origin in sorted(origins - {ANY_ORIGIN}):
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin} is no origin, such as https://crm.example without a slash at its end")
+    return origins

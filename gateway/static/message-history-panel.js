@@ -72,7 +72,7 @@ const STYLE = `
   --ink: var(--recado-ink, #1d2326); --quiet: var(--recado-quiet, #5a646b); --line: var(--recado-line, #dcdcd4);
   --ours: var(--recado-ours, #dcefe6); --theirs: var(--recado-theirs, #ffffff); --warn: var(--recado-warn, #a3261c);
   --mark: var(--recado-mark, #ffe28a); --focus: var(--recado-focus, #1a5fd0);
-  display: flex; flex-direction: column; min-height: 0; height: 100%; position: relative; color: var(--ink); background: var(--surface);
+  display: flex; flex-direction: column; min-height: 0; height: 100%; max-height: 100dvh; position: relative; color: var(--ink); background: var(--surface);
   font: 15px/1.45 var(--recado-font, system-ui, -apple-system, "Segoe UI", Roboto, sans-serif); color-scheme: light dark; }
 @media (prefers-color-scheme: dark) { :host { --accent: var(--recado-accent, #5cc4a9); --surface: var(--recado-surface, #14181a);
   --paper: var(--recado-paper, #1d2326); --ink: var(--recado-ink, #eceeec); --quiet: var(--recado-quiet, #a3adb3); --line: var(--recado-line, #333b3f);

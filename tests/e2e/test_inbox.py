@@ -4,11 +4,14 @@ Screenshots are kept in .artifacts/inbox, to be looked at.
 """
 
 import contextlib
+import functools
 import os
 import re
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -489,6 +492,48 @@ def test_nothing_serious_stands_in_the_way_of_those_who_see_or_hear_otherwise(
     expect(page.locator(".searching li button").first).to_be_visible()
     page.get_by_role("button", name="Mais ações").click()
     check("search and menu")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[str]:
+    """The address of another server, which serves what lies in the test's folder."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_page_of_another_address_embeds_the_panel(
+    visit: Callable[..., Page], shop: Shop, elsewhere: str, tmp_path: Path
+):
+    asked = {"Authorization": f"Bearer {shop.token}"}
+    page = visit(signed_in=False)
+    leads = page.request.get(f"{shop.address}api/v1/whatsapp/leads?q=ana", headers=asked).json()["leads"]
+    gateway = shop.address.rstrip("/")
+    (tmp_path / "index.html").write_text(
+        f"""<!doctype html><meta charset="utf-8"><title>CRM</title><link rel="icon" href="data:,">
+        <script type="module" src="{gateway}/static/message-history-panel.js"></script>
+        <message-history-panel id="panel" src="{gateway}" lead-id="{leads[0]["id"]}" lang="pt-BR">
+        </message-history-panel>
+        <script>document.getElementById("panel").getToken = async () => "{shop.token}";</script>"""
+    )
+
+    page.goto(f"{elsewhere}/index.html")
+
+    expect(page.locator("li.message").last).to_be_visible()
+    expect(page.locator("message-history-panel .facts").first).to_contain_text("ao vivo")
+    # Whoever gives it no height still sees the newest first.
+    expect(page.locator("li.message").last).to_be_in_viewport()
+    shop.write("embedded-1", "também aqui", at=wire.NOON + 50 * DAY)
+    expect(page.locator("li.message").last).to_contain_text("também aqui")
+    page.get_by_role("button", name="Sincronizar").click()
+    expect(page.locator(".progress")).to_contain_text("Sincronizado")
+    page.get_by_role("button", name="Mais ações").click()
+    with page.expect_download() as downloaded:
+        page.get_by_role("button", name="Planilha (CSV)").click()
+    assert downloaded.value.suggested_filename == "Ana-Souza.csv"
+    keep(page, "embedded")
 
 
 def test_what_people_write_is_only_text(visit: Callable[..., Page]):

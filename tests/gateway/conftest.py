@@ -182,6 +182,7 @@ def system(
         limit_ip=Rate(1_000_000, 60),
         is_limit_ip_for_all=False,
         trusted_proxies=0,
+        cors_origins=frozenset({"*"}),
         exports_folder=tmp_path,
     )
     backends = Backends(
