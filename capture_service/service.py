@@ -19,8 +19,7 @@ from plumbing import errors, postgres
 from plumbing.errors import FieldFault
 from plumbing.rpc import calls
 from plumbing.tokens import Caller
-from protos import capture_pb2 as pb
-from protos import capture_pb2_grpc, jobs
+from protos import capture_pb2 as pb, capture_pb2_grpc, jobs
 from protos.ids import uuid7
 
 FULL_NAME: Final = "recado.capture.v1.CaptureService"

@@ -16,8 +16,7 @@ from plumbing import errors, postgres
 from plumbing.crypto import CannotOpen, Keyring
 from plumbing.errors import FieldFault
 from plumbing.rpc import calls
-from protos import enrichment_pb2 as pb
-from protos import enrichment_pb2_grpc
+from protos import enrichment_pb2 as pb, enrichment_pb2_grpc
 
 log = logging.getLogger(__name__)
 

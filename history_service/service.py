@@ -16,8 +16,7 @@ from history_service.audit import Recorder
 from history_service.watch import Watch
 from plumbing import errors, postgres
 from plumbing.rpc import calls
-from protos import history_pb2 as pb
-from protos import history_pb2_grpc
+from protos import history_pb2 as pb, history_pb2_grpc
 from protos.ids import uuid7
 
 FULL_NAME: Final = "recado.history.v1.HistoryService"

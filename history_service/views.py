@@ -9,8 +9,7 @@ import msgspec
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from history_service import coverage, store
-from protos import history_pb2 as pb
-from protos import ids, mentions
+from protos import history_pb2 as pb, ids, mentions
 
 STATUSES: Final = {1: "pending", 2: "sent", 3: "failed", 4: "delivered", 5: "read", 6: "played"}
 _DELIVERED: Final = 4

@@ -20,8 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from rq import Queue, SimpleWorker
 from rq.exceptions import DequeueTimeout, DuplicateJobError, NoSuchJobError
-from rq.job import Job as QueuedJob
-from rq.job import JobStatus
+from rq.job import Job as QueuedJob, JobStatus
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 

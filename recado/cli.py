@@ -129,8 +129,7 @@ def up(data: Path, port: int, host: str, sandbox: bool) -> None:
     Secrets are made once and kept, with all data, in --data. Stop it with Ctrl-C; starting again finds
     everything as it was.
     """
-    from recado.stack import processes
-    from recado.stack import up as stack
+    from recado.stack import processes, up as stack
 
     stack.run(stack.Options(data=data, host=host, port=port or processes.free_port(), has_sandbox=sandbox))
 

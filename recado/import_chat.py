@@ -15,8 +15,7 @@ from rich.table import Table
 from capture_service import imports
 from capture_service.chat_export import archive
 from plumbing.rpc import client
-from protos import capture_pb2 as pb
-from protos import capture_pb2_grpc
+from protos import capture_pb2 as pb, capture_pb2_grpc
 from recado.connection import Connection
 
 _READ_TIMEOUT_S: Final = 60.0

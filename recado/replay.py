@@ -14,8 +14,7 @@ from rich.table import Table
 
 from capture_service import ledger
 from plumbing.rpc import client
-from protos import capture_pb2 as pb
-from protos import capture_pb2_grpc
+from protos import capture_pb2 as pb, capture_pb2_grpc
 from recado.connection import Connection
 from recado.stack import store
 

@@ -15,8 +15,7 @@ import redis
 from psycopg import Connection, sql
 
 from plumbing import migrations, tokens
-from recado.stack import postgres, store
-from recado.stack import valkey as embedded_valkey
+from recado.stack import postgres, store, valkey as embedded_valkey
 from recado.stack.plan import MIGRATED_PACKAGES
 
 # Time per example says nothing on a machine that is shared.

@@ -8,8 +8,7 @@ import threading
 from datetime import UTC, datetime
 from types import FrameType
 
-from plumbing import settings as plumbing_settings
-from plumbing import telemetry
+from plumbing import settings as plumbing_settings, telemetry
 from recado.sandbox import graph, registration, sender, settings, traffic
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,7 @@ from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
+from hypothesis import assume, given, strategies as st
 
 from capture_service.chat_export import parser
 

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from capture_service.ingest import Ingest
 from tests import wire

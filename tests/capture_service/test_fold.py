@@ -4,8 +4,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from capture_service import fold
 

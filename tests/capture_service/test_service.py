@@ -12,8 +12,7 @@ from capture_service.ingest import Ingest
 from capture_service.sweep import Sweeper
 from plumbing import errors, postgres, tokens
 from plumbing.rpc import client, server
-from protos import capture_pb2 as pb
-from protos import capture_pb2_grpc
+from protos import capture_pb2 as pb, capture_pb2_grpc
 from tests import wire
 
 Call = Callable[..., Any]

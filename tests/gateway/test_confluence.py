@@ -8,8 +8,7 @@ import json
 import random
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from tests import wire
 from tests.gateway.conftest import System

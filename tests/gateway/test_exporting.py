@@ -15,14 +15,12 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 from capture_service import kinds
 from capture_service.chat_export import parser
 from gateway import exporting, render
-from gateway.exporting import document, page
-from gateway.exporting import message as reading
+from gateway.exporting import document, message as reading, page
 from protos import history_pb2 as pb
 
 SAO_PAULO: Final = ZoneInfo("America/Sao_Paulo")

@@ -23,8 +23,7 @@ import pytest
 from gateway.webhook import BODY_BYTES_MAX
 from plumbing import tokens
 from plumbing.rpc import server
-from protos import capture_pb2 as pb
-from protos import capture_pb2_grpc
+from protos import capture_pb2 as pb, capture_pb2_grpc
 
 SECRET = b"of the app"
 PATH = "/webhooks/whatsapp"

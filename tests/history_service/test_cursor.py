@@ -2,8 +2,7 @@ import uuid
 from datetime import UTC, datetime, timezone
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from history_service import cursor
 

@@ -10,8 +10,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from plumbing import errors
-from protos import history_pb2 as pb
-from protos import ids
+from protos import history_pb2 as pb, ids
 from tests.history_service.archive import START, Archive
 
 

@@ -1,8 +1,7 @@
 """What a person types to find messages is read as they mean it, and shown where it was found."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from history_service import words
 from history_service.words import Forms, Marks, Piece, Term

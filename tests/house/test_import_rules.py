@@ -47,7 +47,7 @@ def test_the_import_rules_hold(copy: Path):
         ("plumbing/errors.py", "import recado.cli", "plumbing | protos"),
         ("capture_service/service.py", "import recado.cli", "plumbing | protos"),
         ("capture_service/fold.py", "import capture_service.store", "capture_service: __main__"),
-        ("capture_service/store.py", "import capture_service.service", "capture_service: __main__"),
+        ("capture_service/store/leads.py", "import capture_service.service", "capture_service: __main__"),
         ("history_service/cursor.py", "import history_service.store", "history_service: __main__"),
         ("enrichment_service/graph.py", "import enrichment_service.store", "enrichment_service: __main__"),
         ("gateway/problems.py", "import gateway.app", "gateway: __main__"),

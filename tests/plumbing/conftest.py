@@ -9,9 +9,7 @@ from psycopg import Connection
 from psycopg_pool import ConnectionPool
 
 from plumbing import postgres
-from recado.stack import postgres as embedded
-from recado.stack import processes
-from recado.stack import valkey as embedded_valkey
+from recado.stack import postgres as embedded, processes, valkey as embedded_valkey
 
 Pool = ConnectionPool[Connection[Any]]
 

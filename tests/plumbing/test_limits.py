@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from plumbing import limits
 from plumbing.limits import Limiter, Rate

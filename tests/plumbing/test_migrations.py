@@ -8,8 +8,7 @@ import psycopg
 import pytest
 
 from plumbing import migrations
-from recado.stack import postgres as embedded
-from recado.stack import store
+from recado.stack import postgres as embedded, store
 from tests.plumbing.conftest import pool_of
 
 _numbers = itertools.count()

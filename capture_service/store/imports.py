@@ -1,0 +1,145 @@
+"""The texts of exported chats, and the messages they are compared with."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from psycopg import Connection
+from psycopg.rows import kwargs_row, scalar_row
+
+from capture_service.store.syncs import SYNC_COLUMNS, SyncLogRow
+
+
+class ImportTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """The conversation that a chat belongs to."""
+
+    tenant_id: int
+    lead_id: uuid.UUID
+    is_group: bool
+    instance_id: int
+    instance_public_id: uuid.UUID
+
+
+def find_import_target(
+    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, instance_id: int
+) -> ImportTarget | None:
+    with conn.cursor(row_factory=kwargs_row(ImportTarget)) as cursor:
+        return cursor.execute(
+            """
+            SELECT l.tenant_id, l.id AS lead_id, l.kind = 'group' AS is_group, i.id AS instance_id,
+              i.public_id AS instance_public_id
+            FROM leads l
+            JOIN whatsapp_configs i ON i.tenant_id = l.tenant_id AND i.id = %(instance_id)s
+            WHERE l.tenant_id = %(tenant_id)s AND l.id = %(lead_id)s
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id, "instance_id": instance_id},
+        ).fetchone()
+
+
+def instances_of_lead(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> list[int]:
+    """List the instances (internal ids) that a lead talks to."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT instance_id FROM conversations
+            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
+            ORDER BY instance_id
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id},
+        ).fetchall()
+
+
+class KnownMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a line of an exported chat is compared with."""
+
+    id: uuid.UUID
+    wamid: str
+    sent_at: datetime
+    direction: int
+    type: str
+    body: str | None
+    mentions: str | None
+
+
+def list_known(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    lead_id: uuid.UUID,
+    instance_id: int,
+    from_time: datetime,
+    to_time: datetime,
+) -> list[KnownMessage]:
+    with conn.cursor(row_factory=kwargs_row(KnownMessage)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, wamid, sent_at, direction, type, body, mentions
+            FROM whatsapp_messages
+            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s AND instance_id = %(instance_id)s
+              AND sent_at BETWEEN %(from_time)s AND %(to_time)s
+            ORDER BY sent_at, id
+            """,
+            {
+                "tenant_id": tenant_id,
+                "lead_id": lead_id,
+                "instance_id": instance_id,
+                "from_time": from_time,
+                "to_time": to_time,
+            },
+        ).fetchall()
+
+
+class ImportRow(msgspec.Struct, frozen=True, kw_only=True):
+    request: str
+    media_names: list[str]
+    text: bytes
+
+
+def insert_import(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    id: uuid.UUID,
+    lead_id: uuid.UUID,
+    instance_id: int,
+    requested_by: str,
+    row: ImportRow,
+) -> SyncLogRow:
+    """Note that a chat is to be imported, and keep its text."""
+    with conn.cursor(row_factory=kwargs_row(SyncLogRow)) as cursor:
+        sync = cursor.execute(
+            """
+            INSERT INTO whatsapp_sync_logs (tenant_id, id, lead_id, instance_id, sync_type, requested_by)
+            VALUES (%(tenant_id)s, %(id)s, %(lead_id)s, %(instance_id)s, 'chat_export', %(requested_by)s)
+            RETURNING
+            """
+            + SYNC_COLUMNS,
+            {
+                "tenant_id": tenant_id,
+                "id": id,
+                "lead_id": lead_id,
+                "instance_id": instance_id,
+                "requested_by": requested_by,
+            },
+        ).fetchone()
+    conn.execute(
+        """
+        INSERT INTO chat_imports (tenant_id, id, request, media_names, text)
+        VALUES (%(tenant_id)s, %(id)s, %(request)s, %(media_names)s, %(text)s)
+        """,
+        {"tenant_id": tenant_id, "id": id, **msgspec.structs.asdict(row)},
+    )
+    assert sync
+    return sync
+
+
+def find_import(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> ImportRow | None:
+    with conn.cursor(row_factory=kwargs_row(ImportRow), binary=True) as cursor:
+        return cursor.execute(
+            """
+            SELECT request, media_names, text FROM chat_imports
+            WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+            """,
+            {"tenant_id": tenant_id, "id": id},
+        ).fetchone()

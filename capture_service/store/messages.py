@@ -1,0 +1,102 @@
+"""Messages: one row each, merged under its lock."""
+
+from collections.abc import Sequence
+from typing import Any, Final, LiteralString
+
+import msgspec
+from psycopg import Connection
+from psycopg.rows import args_row
+
+from capture_service import fold
+from capture_service.store.rows import LeadKey, json_rows
+from protos import mentions
+
+_MESSAGE_COLUMNS: Final[LiteralString] = """
+  tenant_id, instance_id, id, wamid, batch_id, sources, sent_at, type, body, content, context,
+  content_rank, direction, lead_id, act_lead_id, sender, party_rank, status, errors, billing, mentions,
+  pattern, is_sync_initial, status_sent_at, status_delivered_at, status_read_at, status_played_at,
+  status_failed_at
+"""
+_MESSAGE_RECORD: Final[LiteralString] = """
+  json_to_recordset(%(rows)s::json) AS r (
+    tenant_id int4, instance_id int4, id uuid, wamid text, batch_id uuid, sources int2,
+    sent_at timestamptz, type text, body text, content text, context text,
+    content_rank int2, direction int2, lead_id uuid, act_lead_id uuid, sender text, party_rank int2,
+    status int2, errors text, billing text, mentions text, pattern text, is_sync_initial bool,
+    status_sent_at timestamptz, status_delivered_at timestamptz, status_read_at timestamptz,
+    status_played_at timestamptz, status_failed_at timestamptz, shown text
+  )
+"""
+
+
+def insert_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> set[LeadKey]:
+    """Insert those that are new and give their (tenant, id); what exists is left as it is."""
+    rows = conn.execute(
+        "INSERT INTO whatsapp_messages (shown, "
+        + _MESSAGE_COLUMNS
+        + ") SELECT shown, "
+        + _MESSAGE_COLUMNS
+        + " FROM "
+        + _MESSAGE_RECORD
+        + """
+        ORDER BY tenant_id, id
+        ON CONFLICT (tenant_id, id) DO NOTHING
+        RETURNING tenant_id, id
+        """,
+        {"rows": _message_rows(messages)},
+        binary=True,
+    )
+    return set(rows)
+
+
+def lock_messages(conn: Connection[Any], keys: Sequence[LeadKey]) -> list[fold.Message]:
+    """Give these messages as they are and keep others from changing them until the transaction ends."""
+    columns = [name.strip() for name in _MESSAGE_COLUMNS.split(",")]
+    with conn.cursor(
+        row_factory=args_row(lambda *values: fold.Message(**dict(zip(columns, values, strict=True)))),
+        binary=True,
+    ) as cursor:
+        return cursor.execute(
+            "SELECT "
+            + _MESSAGE_COLUMNS
+            + """
+            FROM whatsapp_messages
+            WHERE (tenant_id, id) IN (SELECT * FROM unnest(%(tenants)b::int4[], %(ids)b::uuid[]))
+            ORDER BY tenant_id, id
+            FOR NO KEY UPDATE
+            """,
+            {"tenants": [key[0] for key in keys], "ids": [key[1] for key in keys]},
+        ).fetchall()
+
+
+def update_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> None:
+    """Write back merged rows. What identifies a message and where it first came from never change."""
+    conn.execute(
+        """
+        UPDATE whatsapp_messages m
+        SET sources = r.sources, sent_at = r.sent_at, type = r.type, body = r.body, content = r.content,
+          context = r.context, content_rank = r.content_rank, direction = r.direction, lead_id = r.lead_id,
+          act_lead_id = r.act_lead_id,
+          sender = r.sender, party_rank = r.party_rank, status = r.status, errors = r.errors,
+          billing = r.billing, mentions = r.mentions, pattern = r.pattern,
+          is_sync_initial = r.is_sync_initial,
+          status_sent_at = r.status_sent_at, status_delivered_at = r.status_delivered_at,
+          status_read_at = r.status_read_at, status_played_at = r.status_played_at,
+          status_failed_at = r.status_failed_at, shown = r.shown
+        FROM
+        """
+        + _MESSAGE_RECORD
+        + "WHERE m.tenant_id = r.tenant_id AND m.id = r.id",
+        {"rows": _message_rows(messages)},
+    )
+
+
+def _message_rows(messages: Sequence[fold.Message]) -> str:
+    return json_rows(
+        [
+            {**msgspec.structs.asdict(message), "shown": mentions.shown(mentions.read(message.mentions))}
+            if message.mentions
+            else message
+            for message in messages
+        ]
+    )
