@@ -121,6 +121,8 @@ class _Loader:
             ("tickets", map(self._ticket, met)),
         ):
             store.copy(self._conn, table, lines)
+        # What stands for years was examined for patterns long ago, not while pages are measured.
+        store.note_examined(self._conn, tenant_id=self._tenant_id, to=ids.uuid7(datetime.now(UTC)))
 
     def _meet(self, number: int, at: datetime) -> _Person:
         person = people.stranger(self._rng, number)

@@ -194,6 +194,13 @@ _COLUMNS: Final[dict[str, tuple[LiteralString, ...]]] = {
 }  # fmt: skip
 
 
+def note_examined(conn: Conn, *, tenant_id: int, to: uuid.UUID) -> None:
+    conn.execute(
+        "UPDATE whatsapp_configs SET examined_to = %(to)s WHERE tenant_id = %(tenant_id)s",
+        {"tenant_id": tenant_id, "to": to},
+    )
+
+
 def copy(conn: Conn, table: str, rows: Iterable[bytes]) -> None:
     """Load rows that are written in COPY's text form, columns in the order of `_COLUMNS`."""
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
