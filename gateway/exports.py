@@ -1,7 +1,5 @@
 """Histories as files: of one lead, made as it is sent; of many, made by a job and fetched."""
 
-import re
-import unicodedata
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -25,7 +23,6 @@ MEDIA_TYPES: Final = tuple(found.media_type.partition(";")[0] for found in expor
 BODY_BYTES_MAX: Final = 512 * 1024
 # 100,000 messages take half a minute; whoever reads slower than an hour begins anew.
 _TIMEOUT_S: Final = 3600.0
-_NOT_IN_NAMES: Final = re.compile(r"[^\w.-]+")
 
 
 class NewExport(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
@@ -92,7 +89,9 @@ def export_lead(call: Call, lead_id: str, query: Export) -> flask.Response:
             yield from page
 
     response = flask.Response(chosen.write(header, shown(), options), content_type=chosen.media_type)
-    response.headers["Content-Disposition"] = _attachment(lead.name or lead.number, chosen.extension)
+    response.headers["Content-Disposition"] = (
+        f'attachment; filename="{exporting.file_name(lead.name or lead.number, chosen)}"'
+    )
     return response
 
 
@@ -121,13 +120,6 @@ def _messages(call: Call, request: history_pb2.ExportMessagesRequest) -> Iterato
     )
     for page in pages:
         yield [render.plain(render.message(found)) for found in page.messages]
-
-
-def _attachment(name: str, extension: str) -> str:
-    """Give the header that names the file, in letters that every browser takes."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    stem = _NOT_IN_NAMES.sub("-", plain).strip("-.")[:60] or "conversation"
-    return f'attachment; filename="{stem}.{extension}"'
 
 
 def create_export(call: Call, body: NewExport) -> flask.Response:

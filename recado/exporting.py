@@ -3,9 +3,7 @@
 import contextlib
 import logging
 import os
-import re
 import time
-import unicodedata
 import uuid
 import zipfile
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -37,7 +35,6 @@ _LEFT_OUT: Final = {
         "Estes contatos não puderam mais ser lidos e não estão nesta exportação:",
     ),
 }
-_NOT_IN_NAMES: Final = re.compile(r"[^\w.-]+")
 
 
 class Exporter:
@@ -118,7 +115,7 @@ class Exporter:
                 try:
                     asked = history_pb2.GetLeadRequest(lead_id=lead_id)
                     lead = self._call(self._history.GetLead, asked, token=token)
-                    name = f"{number:05d}-{_plain(lead.name or lead.number)}.{chosen.extension}"
+                    name = f"{number:05d}-{exporting.file_name(lead.name or lead.number, chosen)}"
                     chunks = self._read_lead(lead, work.request, chosen, options, token)
                     first = next(chunks, b"")
                 except errors.NotFound:
@@ -220,9 +217,3 @@ def forget_old(folder: Path) -> None:
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.suffix in (".zip", ".part") and path.stat().st_mtime < before:
             path.unlink(missing_ok=True)
-
-
-def _plain(name: str) -> str:
-    """Give a name in letters that every file system takes."""
-    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    return _NOT_IN_NAMES.sub("-", letters).strip("-.")[:60] or "conversation"
