@@ -152,7 +152,9 @@ def _link(response: flask.Response, answer: Any) -> None:
     """Say where the next page is (RFC 8288)."""
     cursor = answer.pagination.cursor if hasattr(answer, "pagination") else None
     if cursor:
-        query = urlencode({**flask.request.args.to_dict(), "cursor": cursor})
+        # The cursor has taken the place of where the walk began.
+        asked = {name: value for name, value in flask.request.args.items() if name != "around"}
+        query = urlencode({**asked, "cursor": cursor})
         response.headers["Link"] = f'<{flask.request.path}?{query}>; rel="next"'
 
 

@@ -92,7 +92,10 @@ def watchers(request: pb.ListChangesRequest) -> list[Watcher]:
 
 
 def lead_search(query: str) -> store.LeadSearch:
-    return store.LeadSearch(text=query.strip(), numbers=search.number_forms(query))
+    """Read what is typed to find somebody: parts of names in any order, or of a number."""
+    # User names are written, and not kept, with an "@". What is beyond the last word is part of it.
+    words = query.strip().removeprefix("@").split(maxsplit=store.NAME_WORDS_MAX - 1)
+    return store.LeadSearch(words=words, numbers=search.number_forms(query))
 
 
 def period(

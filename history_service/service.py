@@ -353,7 +353,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                 "query", f"must be at most {words.CHARS_MAX} characters, none of them U+0000"
             )
         sought = asking.lead_search(request.query)
-        question = ("leads", caller.tenant, sought.text)
+        question = ("leads", caller.tenant, *sought.words)
         position = asking.position(request.page_token, question)
         after = (position.moment, position.row_id) if position else None
 

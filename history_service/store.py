@@ -722,12 +722,21 @@ def list_audit_rows(
 
 
 class LeadSearch(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller typed; no text finds everybody."""
+    """What a caller typed; no words find everybody."""
 
-    text: str
+    words: list[str]
+    """Each is part of one of the names; at most `NAME_WORDS_MAX`."""
     numbers: list[str]
     """Its digits in every form they may be stored."""
 
+
+_HOLDING: Final[tuple[LiteralString, ...]] = (
+    " AND n.names LIKE public.recado_holding(%(word0)s)",
+    " AND n.names LIKE public.recado_holding(%(word1)s)",
+    " AND n.names LIKE public.recado_holding(%(word2)s)",
+    " AND n.names LIKE public.recado_holding(%(word3)s)",
+)
+NAME_WORDS_MAX: Final = len(_HOLDING)
 
 # One branch for the leads with a last message and one for those without: the condition of either is a
 # range of the index leads_by_last_message, which one condition for both would not be.
@@ -805,13 +814,16 @@ def _visible(access: Access, search: LeadSearch) -> LiteralString:
               )
         """
     conditions += ")"
-    if search.text:
+    if search.words:
         # Materialized: who is found is found by the indexes of names and numbers, not lead by lead.
         conditions += """
           AND l.id IN (
             WITH found AS MATERIALIZED (
-              SELECT n.lead_id FROM lead_names n
-              WHERE n.tenant_id = %(tenant_id)s::int4 AND n.names LIKE public.recado_holding(%(text)s)
+              SELECT n.lead_id FROM lead_names n WHERE n.tenant_id = %(tenant_id)s::int4
+        """
+        for holding in _HOLDING[: len(search.words)]:
+            conditions += holding
+        conditions += """
               UNION
               SELECT d.lead_id FROM lead_identifiers d
               WHERE d.tenant_id = %(tenant_id)s::int4 AND d.kind IN ('wa_id', 'phone_alias')
@@ -827,6 +839,6 @@ def _visible_parameters(access: Access, search: LeadSearch) -> dict[str, Any]:
     return {
         "tenant_id": access.tenant_id,
         "instances": access.instances,
-        "text": search.text,
+        **{f"word{place}": word for place, word in enumerate(search.words)},
         "numbers": [f"%{digits}%" for digits in search.numbers],
     }

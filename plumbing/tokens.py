@@ -19,6 +19,8 @@ from plumbing import errors, jwks, settings
 _ALGORITHM: Final = "HS256"
 _SECRET_BYTES_MIN: Final = 32
 _TOKEN_CHARS_MAX: Final = 8192
+# OpenID Connect Core 1.0, 2: "sub" is at most 255 ASCII characters.
+_NAME_BYTES_MAX: Final = 255
 _CACHE_MAX: Final = 2_000
 _SERVICE_SCOPE: Final = "service"
 
@@ -46,6 +48,12 @@ class _Claims(msgspec.Struct):
     nbf: float | None = None
     iat: float | None = None
     instances: list[str] | None = None
+
+
+def _check_name(name: str) -> None:
+    """Raises ValueError for what the database could not keep, and for what names nobody."""
+    if not 0 < len(name.encode()) <= _NAME_BYTES_MAX or "\0" in name:
+        raise ValueError("no name")
 
 
 def check_secret(secret: str) -> str:
@@ -174,6 +182,9 @@ class Verifier:
             header = jwt.get_unverified_header(token)
             key = self._key_for(header.get("alg"), header.get("kid"))
             claims = self._claims(token, key)
+            _check_name(claims.sub)
+            if claims.tenant:  # our own services have none
+                _check_name(claims.tenant)
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise _refusal() from None
         scopes = frozenset(claims.scope.split() if isinstance(claims.scope, str) else claims.scope)

@@ -15,21 +15,25 @@ _SENT_LIVE: Final[LiteralString] = """
 
 
 class Unexamined(NamedTuple):
-    """Texts that an instance sent since its texts were examined last."""
+    """Texts that an instance sent since its texts were examined last, up to and with a batch."""
 
     tenant_id: int
     instance_id: int
     last_batch_id: uuid.UUID
     digests: list[uuid.UUID]
+    texts: int
 
 
 def list_unexamined(conn: Connection[Any], *, before: uuid.UUID, count_max: int) -> list[Unexamined]:
-    """Give, of every instance, the next texts up to the batch `before` that were not examined."""
+    """Give, of every instance, the next texts before the batch `before` that were not examined.
+
+    They are `count_max`, and more where these end within a batch.
+    """
     with conn.cursor(row_factory=args_row(Unexamined)) as cursor:
         return cursor.execute(
             """
             SELECT i.tenant_id, i.id, (array_agg(n.batch_id ORDER BY n.batch_id DESC))[1],
-              array_agg(DISTINCT n.digest)
+              array_agg(DISTINCT n.digest), count(*)
             FROM whatsapp_configs i
             CROSS JOIN LATERAL (
               SELECT m.batch_id, md5(m.body)::uuid AS digest
@@ -41,7 +45,7 @@ def list_unexamined(conn: Connection[Any], *, before: uuid.UUID, count_max: int)
                 AND m.batch_id > coalesce(i.examined_to, '00000000-0000-0000-0000-000000000000')
                 AND m.batch_id < %(before)s AND m.body <> ''
               ORDER BY m.batch_id
-              LIMIT %(count_max)s
+              FETCH FIRST %(count_max)s ROWS WITH TIES
             ) AS n
             GROUP BY i.tenant_id, i.id
             """,
@@ -60,7 +64,7 @@ class SameText(NamedTuple):
 def list_same_texts(
     conn: Connection[Any], found: Unexamined, *, quick: timedelta, count_max: int
 ) -> list[SameText]:
-    """Give the latest texts that an instance sent with one of these digests, at most `count_max` of each."""
+    """Give the texts with one of these digests: those found, and of each at most `count_max` before them."""
     with conn.cursor(row_factory=args_row(SameText)) as cursor:
         return cursor.execute(
             """
@@ -77,7 +81,7 @@ def list_same_texts(
               SELECT m.id, m.lead_id, m.sent_at, m.pattern
               FROM whatsapp_messages m
               WHERE m.tenant_id = %(tenant_id)s AND m.instance_id = %(instance_id)s
-                AND md5(m.body)::uuid = k.digest AND
+                AND md5(m.body)::uuid = k.digest AND m.batch_id <= %(last_batch_id)s AND
             """
             + _SENT_LIVE
             + """
@@ -89,8 +93,9 @@ def list_same_texts(
                 "tenant_id": found.tenant_id,
                 "instance_id": found.instance_id,
                 "digests": found.digests,
+                "last_batch_id": found.last_batch_id,
                 "quick": quick,
-                "count_max": count_max,
+                "count_max": found.texts + count_max,
             },
         ).fetchall()
 

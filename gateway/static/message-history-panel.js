@@ -283,10 +283,14 @@ export function languageOf(attribute) {
   return /^pt/i.test(wanted) ? "pt-BR" : "en";
 }
 
+/** Whether only statuses tell of a message: another system has sent it. */
+function isStub(message) { return message.type === "unknown" && !message.body && message.direction === "OUTBOUND"; }
+
 /** The line by which a list shows a message. */
 export function lineOf(message, language) {
   const texts = TEXTS[language];
   if (message.revokedAt) return texts.deleted;
+  if (isStub(message)) return texts.stub;
   const kind = texts.kinds[message.type];
   if (!message.body) return kind && message.type !== "text" ? kind : "";
   return SIGNS.includes(message.body) && kind ? `${message.body} ${kind}` : message.body;
@@ -343,12 +347,12 @@ class Bubbles {
   content(message) {
     const { texts } = this;
     const content = message.content || {};
-    if (message.type === "unknown" && !message.body && message.direction === "OUTBOUND") return [h("div", { class: "quiet" }, texts.stub)];
+    if (isStub(message)) return [h("div", { class: "quiet" }, texts.stub)];
     if (MEDIA.includes(message.type)) return this.media(message, content[message.type] || {});
     switch (message.type) {
       case "location": return [this.location(message, content.location || {})];
       case "contacts": return [this.card("contacts", null, this.listed(content.contacts, card => [card?.name?.formatted_name, card?.phones?.[0]?.phone].filter(Boolean).join(" · ")))];
-      case "order": return [this.card("order", content.order?.text, this.listed(content.order?.product_items, item => `${item.quantity ?? 1} × ${item.product_retailer_id ?? "?"}${item.item_price ? ` · ${item.item_price} ${item.currency ?? ""}` : ""}`))];
+      case "order": return [this.card("order", content.order?.text, this.listed(content.order?.product_items, item => `${item.quantity ?? 1} × ${item.product_retailer_id ?? "?"}${item.item_price ? ` · ${this.price(item)}` : ""}`))];
       case "call": return [this.card("call", null, this.listed(content.calls, event => [event.event || event.status, event.duration ? `${event.duration} s` : ""].filter(Boolean).join(" · ")))];
       case "interactive": case "button": return [h("div", { class: "foot" }, texts.kinds[message.type]), this.text(message.body)];
       case "text": case "system": return [this.text(message.body)];
@@ -367,10 +371,16 @@ class Bubbles {
     return h("ul", {}, ...items.slice(0, 20).map(item => h("li", { dir: "auto" }, line(item) || "—")));
   }
 
+  price(item) {
+    try {
+      return new Intl.NumberFormat(this.panel.language, { style: "currency", currency: item.currency }).format(item.item_price);
+    } catch { return `${item.item_price} ${item.currency ?? ""}`; }
+  }
+
   location(message, place) {
     const has = Number.isFinite(place.latitude) && Number.isFinite(place.longitude);
     const address = `https://www.openstreetmap.org/?mlat=${place.latitude}&mlon=${place.longitude}#map=16/${place.latitude}/${place.longitude}`;
-    return h("div", { class: "card" }, h("div", {}, h("span", { class: "kind" }, this.texts.kinds.location),
+    return h("div", { class: "card" }, h("div", {}, h("div", { class: "kind" }, this.texts.kinds.location),
       place.name || place.address ? this.text([place.name, place.address].filter(Boolean).join("\n")) : null,
       has ? h("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, `${this.texts.map} (${place.latitude}, ${place.longitude})`) : null));
   }
@@ -518,10 +528,12 @@ export class MessageHistoryPanel extends HTMLElement {
       this.older, this.log, this.newer, this.state);
     this.float = h("button", { type: "button", class: "float", hidden: true, onclick: () => this.goToNewest() });
     this.shadowRoot.replaceChildren(this.header, this.menu, this.notice, this.searching, this.progress, this.list, this.float);
-    // What is drawn for the first time takes its true height then: who reads the newest goes on seeing it.
+    // What is drawn for the first time takes its true height then, and a notice takes some of the list's:
+    // who reads the newest goes on seeing it.
     this.growth?.disconnect();
     this.growth = new ResizeObserver(() => { if (this.isPinned) this.list.scrollTop = this.list.scrollHeight; });
     this.growth.observe(this.items);
+    this.growth.observe(this.list);
   }
 
   async open() {

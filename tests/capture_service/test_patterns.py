@@ -142,6 +142,18 @@ def test_one_text_to_many_people_is_a_bots(
     assert len(marked(query)) == patterns.SAME_TO_MIN
 
 
+@pytest.mark.parametrize("per_webhook", [1, 250])
+def test_none_of_many_is_passed_over(
+    accept: Accept, query: Query, examine: Callable[[], None], per_webhook: int
+) -> None:
+    told = [wire.echo(f"out{number}", "Promoção!", to=contact(number)) for number in range(500)]
+    accept(*(wire.echoes(*told[start : start + per_webhook]) for start in range(0, 500, per_webhook)))
+
+    examine()
+
+    assert len(marked(query)) == 500
+
+
 def test_what_has_just_come_waits_for_what_it_may_answer(
     accept: Accept, query: Query, examine: Callable[..., None]
 ) -> None:

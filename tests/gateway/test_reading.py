@@ -129,6 +129,16 @@ def test_a_page_says_where_the_next_one_is(system: System, owner: str, lead: str
     assert len(following.json["messages"]) == 5
     assert "Link" not in following.headers
 
+    within = system.get(
+        "/conversations/sync", owner, leadId=lead, limit=3, around=first.json["messages"][7]["id"]
+    )
+    address = within.headers["Link"].partition(">")[0].lstrip("<")
+    following = system.client.get(address, headers={"Authorization": f"Bearer {owner}"})
+    assert following.status_code == 200
+    assert not {row["id"] for row in following.json["messages"]} & {
+        row["id"] for row in within.json["messages"]
+    }
+
 
 def test_leads_are_listed_with_their_last_message(system: System, owner: str, lead: str):
     [found] = system.leads(owner)
@@ -361,7 +371,7 @@ def test_all_leads_of_a_token_can_be_listened_to_and_no_others(
 def test_a_token_that_no_browser_would_keep_is_refused_by_name(
     system: System, lead: str, token_for: Callable[..., str]
 ):
-    token = token_for("padaria", subject="o" * 4000)
+    token = token_for("padaria", scopes=["history:read", "o" * 4000])
 
     refused = system.client.post("/session", json={"token": token})
 

@@ -142,6 +142,9 @@ def test_the_name_is_the_businesss_own_then_the_persons_then_the_profiles(
         ("JOAO", ["João Conceição"]),
         ("conceicao", ["João Conceição"]),
         ("oão c", ["João Conceição"]),
+        ("conceição joão", ["João Conceição"]),
+        ("joão maria", []),
+        ("@anas", ["Ana"]),
         ("ivan", []),
         ("иван", ["ИВАН"]),
         ("anas", ["Ana"]),  # the username

@@ -120,7 +120,7 @@ def test_a_page_of_leads_is_a_range_of_the_index(explaining: Any, last_message_a
     store.list_leads(
         explaining,
         store.Access(1),
-        store.LeadSearch(text="", numbers=[]),
+        store.LeadSearch(words=[], numbers=[]),
         after=(last_message_at, uuid.uuid4()),
         count_max=101,
     )
@@ -157,7 +157,7 @@ def test_people_are_found_by_the_indexes_of_names_and_numbers(
     archive.conn.execute("ANALYZE leads, lead_names, lead_identifiers; RESET ALL")
 
     store.count_leads(
-        explaining, store.Access(archive.tenant_id), store.LeadSearch(text=text, numbers=numbers)
+        explaining, store.Access(archive.tenant_id), store.LeadSearch(words=text.split(), numbers=numbers)
     )
 
     assert f"Bitmap Index Scan on {index}" in explaining.plan

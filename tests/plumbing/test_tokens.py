@@ -61,6 +61,12 @@ def unsigned(header: object, claims: object) -> str:
             for left_out in CLAIMS
         ),
         jwt.encode(CLAIMS | {"sub": "x" * 9000}, SECRET),
+        *(
+            jwt.encode(CLAIMS | {claim: name}, SECRET)
+            for claim in ("sub", "tenant")
+            for name in ("a\0b", "\ud800", "x" * 256)
+        ),
+        jwt.encode(CLAIMS | {"sub": ""}, SECRET),
         base64.urlsafe_b64encode(b"[" * 6000).decode().rstrip("=") + ".e30.e30",
         "",
     ],
