@@ -30,6 +30,8 @@ _ROUTE_CACHE_S: Final = 60.0
 # A larger webhook is answered once it is kept, and applied by a job: a history of thousands of messages
 # would hold up the live ones that came with it.
 DEFERRED_BYTES: Final = 256 * 1024
+# Of a smaller one, up to which what the database refuses is sought while its sender waits: some 50 items.
+_SOUGHT_BYTES_MAX: Final = 8 * 1024
 # Items of such a webhook that one transaction applies.
 _SLICE_ITEMS: Final = 250
 _SLICE_TIMEOUT_S: Final = 30.0
@@ -50,11 +52,14 @@ class Webhook(msgspec.Struct, frozen=True):
     body: bytes
     kept_by: int | None = None
     """The tenant whose ledger row it is already; None when it has just come."""
+    takes_long: bool = False
+    """Whatever its size: something in it has to be sought."""
 
     @property
     def is_deferred(self) -> bool:
         """It is only kept for now; once it is its tenant's, a job applies it."""
-        return len(self.body) >= DEFERRED_BYTES and self.kept_by in (None, store.NO_TENANT)
+        is_long = self.takes_long or len(self.body) >= DEFERRED_BYTES
+        return is_long and self.kept_by in (None, store.NO_TENANT)
 
 
 class Outcome(msgspec.Struct):
@@ -175,7 +180,11 @@ class Ingest:
         return kept, outcome
 
     def _apply_isolating(self, reads: Sequence[Read], outcome: Outcome, deadline: float) -> None:
-        """Apply in one transaction; what makes it fail is sought by halving and kept as failed."""
+        """Apply in one transaction; what makes it fail is sought by halving and kept as failed.
+
+        In a webhook of many items that would take longer than its sender waits, and the others with it: it is
+        kept, and a job seeks.
+        """
 
         def together(conn: postgres.Transaction) -> Outcome:
             attempt = Outcome()
@@ -185,6 +194,12 @@ class Ingest:
         def alone(conn: postgres.Transaction) -> Outcome:
             attempt = Outcome()
             self._apply_item_by_item(conn, reads[0], attempt)
+            return attempt
+
+        def later(conn: postgres.Transaction) -> Outcome:
+            attempt = Outcome()
+            webhook = msgspec.structs.replace(reads[0].webhook, takes_long=True)
+            self._apply(conn, [msgspec.structs.replace(reads[0], webhook=webhook)], attempt)
             return attempt
 
         def kept(conn: postgres.Transaction) -> Outcome:
@@ -203,8 +218,9 @@ class Ingest:
                 self._apply_isolating(reads[:middle], outcome, deadline)
                 self._apply_isolating(reads[middle:], outcome, deadline)
                 return
+            work = alone if len(reads[0].webhook.body) < _SOUGHT_BYTES_MAX else later
             try:
-                done = postgres.run_transaction(self._pool, alone, timeout_s=deadline - time.monotonic())
+                done = postgres.run_transaction(self._pool, work, timeout_s=deadline - time.monotonic())
             except _Poison:
                 done = postgres.run_transaction(self._pool, kept, timeout_s=deadline - time.monotonic())
         self._told(done)
@@ -740,7 +756,8 @@ def _attributed(told: Sequence[Event | Sighting], people: _People, route_flag: i
             message,
             **fold.placed(is_act, lead_id),
             sources=message.sources | route_flag,
-            is_sync_initial=bool(message.sources & fold.LIVE)
+            # A status that comes before its message meets the person just as well.
+            is_sync_initial=bool(message.sources & (fold.LIVE | fold.STATUS))
             and not is_act
             and lead_id is not None
             and first_batches.get((message.tenant_id, lead_id)) == message.batch_id,
@@ -826,6 +843,8 @@ def _note_account(conn: postgres.Transaction, notices: Sequence[Notice]) -> None
     inserted = store.insert_account_events(conn, [rows[key] for key in sorted(rows)])
     for key, instance_id in sorted(inserted.items()):
         row = rows[key]
+        if row.number and instance_id is None:
+            continue  # about a number of the account that is not registered here
         change = account.connection(row.event, row.told) if row.field in ("account_update", "") else None
         if change:
             store.change_connection(

@@ -808,10 +808,10 @@ def _remaining_s() -> float:
 
 
 def _page_size(asked: int) -> int:
-    page_size = asked or _PAGE_SIZE_DEFAULT
-    if not 1 <= page_size <= _PAGE_SIZE_MAX:
-        raise _invalid("page_size", f"must be 1 to {_PAGE_SIZE_MAX}")
-    return page_size
+    """Give how many rows a page has: what is beyond the most is the most (AIP-158)."""
+    if asked < 0:
+        raise _invalid("page_size", "must not be negative")
+    return min(asked or _PAGE_SIZE_DEFAULT, _PAGE_SIZE_MAX)
 
 
 def _event_position(page_token: str) -> tuple[datetime, uuid.UUID] | None:

@@ -4,6 +4,7 @@ It is woken after a commit that left something to do, and looks by itself for wh
 outage of Redis left behind.
 """
 
+import functools
 import logging
 import threading
 import time
@@ -71,21 +72,28 @@ class Sweeper:
         next_unrouted = 0.0
         while not self._is_stopping.is_set():
             self._awake.clear()
-            try:
-                self.hand_over()
-                if self._has_new_number.is_set() or time.monotonic() >= next_unrouted:
-                    self._has_new_number.clear()
-                    next_unrouted = time.monotonic() + _UNROUTED_EVERY_S
-                    self.apply_unrouted()
-                    self.ask_again(now=datetime.now(UTC))
-                    self.end_idle_histories()
-                    self.mark_patterns(now=datetime.now(UTC))
-                    self.forget_changes(now=datetime.now(UTC))
-            except errors.RecadoError as error:
-                log.warning("sweep_postponed", extra={"reason": error.reason})
-            except Exception:
-                log.exception("sweep_failed")
+            self._do(self.hand_over)
+            if self._has_new_number.is_set() or time.monotonic() >= next_unrouted:
+                self._has_new_number.clear()
+                next_unrouted = time.monotonic() + _UNROUTED_EVERY_S
+                now = datetime.now(UTC)
+                self._do(self.apply_unrouted)
+                self._do(self.ask_again, now=now)
+                self._do(self.end_idle_histories)
+                self._do(self.mark_patterns, now=now)
+                self._do(self.forget_changes, now=now)
             self._awake.wait(_OUTBOX_EVERY_S)
+
+    def _do(self, chore: Callable[..., None], **told: datetime) -> None:
+        """Do one chore; one that fails keeps no other from being done."""
+        if self._is_stopping.is_set():
+            return
+        try:
+            chore(**told)
+        except errors.RecadoError as error:
+            log.warning("sweep_postponed", extra={"chore": chore.__name__, "reason": error.reason})
+        except Exception:
+            log.exception("sweep_failed", extra={"chore": chore.__name__})
 
     def hand_over(self) -> None:
         """Hand every due row of the outbox to its queue."""
@@ -99,7 +107,7 @@ class Sweeper:
                 try:
                     self._enqueue(jobs.JOBS[row.job], str(row.id), dict(row.arguments))
                 except errors.Unavailable:
-                    self._postpone(rows[number:])
+                    self._give_back(rows[number:])
                     return
             if len(rows) < _COUNT_MAX:
                 return
@@ -113,10 +121,22 @@ class Sweeper:
 
     def mark_patterns(self, *, now: datetime) -> None:
         """Examine what the businesses sent, a little later: what it answers may still be on its way."""
+        before = uuid7(now - _SETTLED)
         while not self._is_stopping.is_set():
-            if not postgres.run_transaction(
-                self._pool, lambda conn: _mark_patterns(conn, now - _SETTLED), timeout_s=_TIMEOUT_S
-            ):
+            found = postgres.run_read(
+                self._pool,
+                lambda conn: store.list_unexamined(conn, before=before, count_max=_TEXTS_MAX),
+                timeout_s=_TIMEOUT_S,
+            )
+            has_failed = False
+            for of_instance in found:
+                work = functools.partial(_mark_patterns, found=of_instance)
+                try:
+                    postgres.run_transaction(self._pool, work, timeout_s=_TIMEOUT_S)
+                except errors.RecadoError as error:
+                    has_failed = True
+                    log.warning("patterns_postponed", extra={"reason": error.reason})
+            if has_failed or not found:
                 return
 
     def ask_again(self, *, now: datetime) -> None:
@@ -148,31 +168,28 @@ class Sweeper:
         for tenant in tenants:
             recovery.apply_unrouted(self._ingest, self._pool, tenant)
 
-    def _postpone(self, rows: list[store.OutboxRow]) -> None:
+    def _give_back(self, rows: list[store.OutboxRow]) -> None:
         """Redis is away: try these again soon, without counting it against them."""
 
         def work(conn: postgres.Transaction) -> None:
             for row in rows:
-                store.postpone_outbox_row(conn, tenant_id=row.tenant_id, id=row.id, by=_RETRY_AFTER)
+                store.give_back_outbox_row(conn, tenant_id=row.tenant_id, id=row.id, by=_RETRY_AFTER)
 
         postgres.run_transaction(self._pool, work, timeout_s=_TIMEOUT_S)
 
 
-def _mark_patterns(conn: postgres.Transaction, before: datetime) -> bool:
-    """Examine the next texts of every instance; tell whether there may be more."""
-    found = store.list_unexamined(conn, before=uuid7(before), count_max=_TEXTS_MAX)
-    for of_instance in found:
-        texts = store.list_same_texts(conn, of_instance, quick=patterns.QUICK, count_max=_TEXTS_MAX)
-        by_digest: dict[uuid.UUID, list[store.SameText]] = {}
-        for text in texts:
-            by_digest.setdefault(text.digest, []).append(text)
-        marked: dict[uuid.UUID, str] = {}
-        for same in by_digest.values():
-            told = patterns.rules(patterns.Sent(text.lead_id, text.answers_quickly) for text in same)
-            marked |= {
-                text.id: rule for text, rule in zip(same, told, strict=True) if rule and text.pattern is None
-            }
-        if marked:
-            store.mark_patterns(conn, tenant_id=of_instance.tenant_id, patterns=marked)
-        store.note_examined(conn, of_instance)
-    return bool(found)
+def _mark_patterns(conn: postgres.Transaction, found: store.Unexamined) -> None:
+    """Examine the next texts of an instance."""
+    texts = store.list_same_texts(conn, found, quick=patterns.QUICK, count_max=_TEXTS_MAX)
+    by_digest: dict[uuid.UUID, list[store.SameText]] = {}
+    for text in texts:
+        by_digest.setdefault(text.digest, []).append(text)
+    marked: dict[uuid.UUID, str] = {}
+    for same in by_digest.values():
+        told = patterns.rules(patterns.Sent(text.lead_id, text.answers_quickly) for text in same)
+        marked |= {
+            text.id: rule for text, rule in zip(same, told, strict=True) if rule and text.pattern is None
+        }
+    if marked:
+        store.mark_patterns(conn, tenant_id=found.tenant_id, patterns=marked)
+    store.note_examined(conn, found)

@@ -143,10 +143,10 @@ def resumed(token: str, name: str = "resume_token") -> resuming.Moment | None:
 
 
 def page_size(asked: int, *, default: int = _PAGE_SIZE_DEFAULT, at_most: int = _PAGE_SIZE_MAX) -> int:
-    page_size = asked or default
-    if not 1 <= page_size <= at_most:
-        raise invalid("page_size", f"must be 1 to {at_most}")
-    return page_size
+    """Give how many rows a page has: what is beyond the most is the most (AIP-158)."""
+    if asked < 0:
+        raise invalid("page_size", "must not be negative")
+    return min(asked or default, at_most)
 
 
 def uuid_of(name: str, text: str) -> uuid.UUID:

@@ -428,7 +428,7 @@ def _matching(wanted: MessageFilter) -> LiteralString:
         """
     if wanted.words is not None:
         conditions += """
-          AND public.recado_words(coalesce(m.shown, m.body)) @@ %(words)s::tsquery
+          AND public.recado_words(public.recado_sought(m.shown, m.body, m.content)) @@ %(words)s::tsquery
         """
     return conditions
 

@@ -83,6 +83,7 @@ from capture_service.store.outbox import (
     claim_outbox_rows as claim_outbox_rows,
     delete_outbox_row as delete_outbox_row,
     find_export as find_export,
+    give_back_outbox_row as give_back_outbox_row,
     insert_export as insert_export,
     insert_outbox_rows as insert_outbox_rows,
     postpone_outbox_row as postpone_outbox_row,

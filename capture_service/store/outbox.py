@@ -144,10 +144,21 @@ def claim_outbox_rows(conn: Connection[Any], *, lease: timedelta, count_max: int
 
 
 def postpone_outbox_row(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, by: timedelta) -> None:
-    """Let nobody hand it over before `by` has passed: its job is at work, or Redis is away."""
+    """Let nobody hand it over before `by` has passed: its job is at work."""
     conn.execute(
         """
         UPDATE outbox SET due_at = now() + %(by)s
+        WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+        """,
+        {"tenant_id": tenant_id, "id": id, "by": by},
+    )
+
+
+def give_back_outbox_row(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, by: timedelta) -> None:
+    """Take the last attempt back, which came to nothing, and try again once `by` has passed."""
+    conn.execute(
+        """
+        UPDATE outbox SET due_at = now() + %(by)s, attempts = greatest(attempts - 1, 0)
         WHERE tenant_id = %(tenant_id)s AND id = %(id)s
         """,
         {"tenant_id": tenant_id, "id": id, "by": by},

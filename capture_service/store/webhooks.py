@@ -328,11 +328,13 @@ def tenants_awaited(conn: Connection[Any]) -> list[str]:
         return cursor.execute(
             """
             SELECT DISTINCT t.name
-            FROM whatsapp_webhook_logs l
-            CROSS JOIN LATERAL unnest(l.awaits) AS awaited
-            JOIN webhook_routes r ON r.kind || ':' || r.external_id = awaited
+            FROM webhook_routes r
             JOIN tenants t ON t.id = r.tenant_id
-            WHERE l.tenant_id = %(nobody)s AND l.state = 'unrouted'
+            WHERE EXISTS (
+              SELECT FROM whatsapp_webhook_logs l
+              WHERE l.tenant_id = %(nobody)s AND l.state = 'unrouted'
+                AND l.awaits @> ARRAY[r.kind || ':' || r.external_id]
+            )
             """,
             {"nobody": NO_TENANT},
         ).fetchall()

@@ -188,7 +188,7 @@ function time(timestamp) {
 function refuse(error) {
   if (error.name === "AbortError") return;
   if (error instanceof Refused && error.status === 401) { askForToken(TEXTS[language].ended); return; }
-  find("lead-state").textContent = `${TEXTS[language].failed} ${error.message}`;
+  find("lead-state").textContent = `${TEXTS[language].failed} ${panel.reason(error)}`;
 }
 
 let typing;

@@ -22,6 +22,7 @@ const MEDIA = ["image", "video", "audio", "document", "sticker", "media_placehol
 const SIGNS = ["📷", "🎥", "🎤", "🎵", "📄", "🏷️", "📎"];
 const FORMATS = ["html", "csv", "txt", "jsonl"];
 const STREAM_PAUSE_MS = [1000, 30000];
+const AGAIN_MS = 5000;
 
 const TEXTS = {
   "pt-BR": {
@@ -42,6 +43,11 @@ const TEXTS = {
     initial: "primeiro contato", you: "Empresa", reacted: (who, emoji) => `${who} reagiu com ${emoji}`, map: "Ver no mapa",
     unnamed: "Sem nome", coverage: "O que se conhece desta conversa", live: "ao vivo", offline: "sem conexão ao vivo",
     items: n => n === 1 ? "1 item" : `${n} itens`, nothingThen: "Nada nessa data ou depois dela.",
+    reasons: {
+      NOT_FOUND: "Não foi encontrado, ou este acesso não o mostra.", PERMISSION_DENIED: "Este acesso não permite isso.",
+      UNAUTHENTICATED: "O acesso terminou: entre de novo.", RESOURCE_EXHAUSTED: "Muitos pedidos seguidos: espere um pouco.",
+      UNAVAILABLE: "O servidor não responde no momento.", DEADLINE_EXCEEDED: "O servidor demorou demais para responder.",
+    },
   },
   en: {
     history: "Message history", messages: n => n === 1 ? "1 message" : `${number(n, "en")} messages`,
@@ -61,11 +67,16 @@ const TEXTS = {
     initial: "first contact", you: "Business", reacted: (who, emoji) => `${who} reacted with ${emoji}`, map: "See on a map",
     unnamed: "No name", coverage: "What is known of this conversation", live: "live", offline: "no live connection",
     items: n => n === 1 ? "1 item" : `${n} items`, nothingThen: "Nothing on that day or after it.",
+    reasons: {
+      NOT_FOUND: "It was not found, or this access does not show it.", PERMISSION_DENIED: "This access does not allow that.",
+      UNAUTHENTICATED: "The access has ended: sign in again.", RESOURCE_EXHAUSTED: "Too many requests in a row: wait a little.",
+      UNAVAILABLE: "The server does not answer at the moment.", DEADLINE_EXCEEDED: "The server took too long to answer.",
+    },
   },
 };
 
 // A type of message may be called anything, also "constructor".
-for (const texts of Object.values(TEXTS)) for (const table of [texts.kinds, texts.status]) Object.setPrototypeOf(table, null);
+for (const texts of Object.values(TEXTS)) for (const table of [texts.kinds, texts.status, texts.reasons]) Object.setPrototypeOf(table, null);
 
 const STYLE = `
 :host { --accent: var(--recado-accent, #0e6e5c); --surface: var(--recado-surface, #f6f5f1); --paper: var(--recado-paper, #ffffff);
@@ -236,10 +247,12 @@ export class Gateway {
   async listen(query, { onEvent, onState = () => {}, signal }) {
     let lastId = "";
     let pause = STREAM_PAUSE_MS[0];
+    let isRefused = false;
     while (!signal.aborted) {
       try {
         const answer = await this.fetch("/conversations/stream", { query, signal, headers: lastId ? { "Last-Event-ID": lastId } : {} });
         onState(true);
+        isRefused = false;
         pause = STREAM_PAUSE_MS[0];
         for await (const event of events(answer.body)) {
           if (event.id) lastId = event.id;
@@ -248,7 +261,11 @@ export class Gateway {
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof Refused && error.status === 400 && lastId) { lastId = ""; onEvent("reset", {}); continue; }
-        if (error instanceof Refused && [401, 403, 404].includes(error.status)) { onState(false); throw error; }
+        if (error instanceof Refused && [401, 403, 404].includes(error.status)) {
+          // A token that has just expired may have a successor: it is asked for once more.
+          if (isRefused || error.status !== 401) { onState(false); throw error; }
+          isRefused = true;
+        }
       }
       onState(false);
       await new Promise(done => setTimeout(done, pause * (0.5 + Math.random() / 2)));
@@ -496,7 +513,7 @@ export class MessageHistoryPanel extends HTMLElement {
     this.open();
   }
 
-  stop() { this.work?.abort(); this.growth?.disconnect(); }
+  stop() { this.work?.abort(); this.growth?.disconnect(); clearTimeout(this.trying); }
 
   build() {
     const { texts } = this;
@@ -900,7 +917,7 @@ export class MessageHistoryPanel extends HTMLElement {
       }
       this.inform(sync.status === "completed" ? this.texts.synced(sync.messagesImported) : `${this.texts.syncFailed}: ${sync.errorMessage || ""}`);
       this.cover(signal);
-    } catch (error) { if (!signal.aborted) this.inform(`${this.texts.syncFailed}: ${error.message}`); }
+    } catch (error) { if (!signal.aborted) this.inform(`${this.texts.syncFailed}: ${this.reason(error)}`); }
     if (!signal.aborted) this.syncButton.disabled = false;
   }
 
@@ -920,7 +937,7 @@ export class MessageHistoryPanel extends HTMLElement {
       const link = h("a", { href: address, download: name });
       link.click();
       setTimeout(() => URL.revokeObjectURL(address), 60000);
-    } catch (error) { this.inform(error.message); }
+    } catch (error) { this.inform(this.reason(error)); }
   }
 
   async cover(signal) {
@@ -942,13 +959,22 @@ export class MessageHistoryPanel extends HTMLElement {
     ].filter(Boolean));
   }
 
-  say(text) { this.state.textContent = text; this.state.hidden = !text; }
+  say(text) { clearTimeout(this.trying); this.state.textContent = text; this.state.hidden = !text; }
 
   refuse(error, again) {
     if (this.work.signal.aborted) return;
-    this.state.replaceChildren(h("p", {}, this.texts.failed), h("p", {}, error.message), h("button", { type: "button", class: "more", onclick: again }, this.texts.again));
+    this.state.replaceChildren(h("p", {}, this.texts.failed), h("p", {}, this.reason(error)), h("button", { type: "button", class: "more", onclick: again }, this.texts.again));
     this.state.hidden = false;
+    clearTimeout(this.trying);
+    // What is away comes back: nobody has to wait for it with a finger on the button.
+    if (!(error instanceof Refused) || error.status >= 500) this.trying = setTimeout(again, AGAIN_MS);
     this.report(error);
+  }
+
+  /** Say in the reader's language why something was refused. */
+  reason(error) {
+    if (!(error instanceof Refused)) return this.texts.reasons.UNAVAILABLE;
+    return this.texts.reasons[error.code] || error.message;
   }
 
   report(error) {

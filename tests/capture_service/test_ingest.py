@@ -11,7 +11,7 @@ import pytest
 
 from capture_service import fold, recovery, store
 from capture_service.ingest import Ingest
-from plumbing import errors
+from plumbing import errors, postgres
 from tests import wire
 
 Accept = Callable[..., list[str]]
@@ -239,7 +239,8 @@ def test_unknown_types_and_fields_are_kept_as_they_are(accept: Accept, query: Qu
     ]
 
 
-def test_what_the_database_refuses_is_isolated_and_the_rest_is_applied(accept: Accept, query: Query) -> None:
+@pytest.fixture
+def refuses_poison(query: Query) -> None:
     query(
         """
         DO $$ BEGIN
@@ -250,6 +251,29 @@ def test_what_the_database_refuses_is_isolated_and_the_rest_is_applied(accept: A
         END $$
         """
     )
+
+
+@pytest.mark.usefixtures("refuses_poison")
+def test_what_the_database_refuses_among_many_is_sought_by_a_job(
+    accept: Accept, ingest: Ingest, pool: postgres.Pool, query: Query
+) -> None:
+    items = [wire.text(f"w{n}", "poison" if n == 77 else "oi", at=wire.NOON + n) for n in range(150)]
+
+    states = accept(wire.messages(wire.text("neighbour")), wire.messages(*items))
+
+    assert states == ["processed", "pending"]
+    assert [row["job"] for row in query("SELECT job FROM outbox WHERE job = 'apply_webhook'")] == [
+        "apply_webhook"
+    ]
+    [row] = query("SELECT id FROM whatsapp_webhook_logs WHERE state = 'pending'")
+    state, imported = recovery.apply_webhook(ingest, pool, tenant="padaria", batch_id=row["id"])
+    assert (state, imported) == ("failed", 149)
+    [row] = query("SELECT error FROM whatsapp_webhook_logs WHERE state = 'failed'")
+    assert [fault["path"] for fault in json.loads(row["error"])] == ["entry[0].changes[0].value.messages[77]"]
+
+
+@pytest.mark.usefixtures("refuses_poison")
+def test_what_the_database_refuses_is_isolated_and_the_rest_is_applied(accept: Accept, query: Query) -> None:
     bodies = [wire.messages(wire.text(f"w{n}", at=wire.NOON + n)) for n in range(5)]
     bodies.insert(2, wire.messages(wire.text("wa"), wire.text("bad", "poison"), wire.text("wb")))
 
@@ -372,3 +396,27 @@ def test_every_recipient_of_a_group_message_keeps_their_own_states(accept: Accep
         "5511911111111": ["delivered", "read"],
         "5511922222222": ["read"],
     }
+
+
+@pytest.mark.parametrize("is_status_first", [False, True])
+def test_a_person_is_met_by_whatever_tells_of_them_first(
+    accept: Accept, query: Query, is_status_first: bool
+) -> None:
+    told = [wire.echoes(wire.echo("w1")), wire.statuses(wire.status("w1", "sent"))]
+    for body in reversed(told) if is_status_first else told:
+        accept(body)
+    accept(wire.messages(wire.text("w2", at=wire.NOON + 60)))
+
+    assert query("SELECT wamid FROM whatsapp_messages WHERE is_sync_initial") == [{"wamid": "w1"}]
+    assert query("SELECT sync_type FROM whatsapp_sync_logs") == [{"sync_type": "initial_contact"}]
+    assert [row["job"] for row in query("SELECT job FROM outbox")] == ["enrich_lead"]
+
+
+def test_what_happens_to_another_number_of_the_account_disconnects_none_of_ours(
+    accept: Accept, query: Query
+) -> None:
+    told = {"phone_number": "5521999990000", "event": "PARTNER_REMOVED"}
+    accept(wire.webhook({**wire.entry({"field": "account_update", "value": told}), "time": wire.NOON}))
+
+    assert query("SELECT connection_state FROM whatsapp_configs") == [{"connection_state": "connected"}]
+    assert query("SELECT event FROM account_events") == [{"event": "PARTNER_REMOVED"}]

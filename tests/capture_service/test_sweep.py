@@ -105,3 +105,33 @@ def test_a_registered_number_gets_its_waiting_webhooks_without_being_asked(
     wait_until(lambda: bool(query("SELECT 1 FROM whatsapp_messages")))
     sweeper.stop()
     assert query("SELECT state FROM whatsapp_webhook_logs") == [{"state": "processed"}]
+
+
+def test_an_outage_of_redis_counts_against_no_job(
+    accept: Accept, query: Query, sweeper: Sweeper, queue: FakeQueue
+) -> None:
+    accept(wire.messages(wire.text("w1")))
+    queue.is_away = True
+    for _ in range(5):
+        query("UPDATE outbox SET due_at = now()")
+        sweeper.hand_over()
+
+    assert query("SELECT attempts FROM outbox") == [{"attempts": 0}]
+
+
+def test_a_chore_that_fails_keeps_no_other_from_being_done(
+    query: Query, sweeper: Sweeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def fail(**_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(sweeper, "apply_unrouted", fail)
+    monkeypatch.setattr(sweeper, "mark_patterns", fail)
+    monkeypatch.setattr(sweeper, "forget_changes", lambda now: done.append("forget_changes"))
+    sweeper.start()
+    try:
+        wait_until(lambda: done == ["forget_changes"])
+    finally:
+        sweeper.stop()

@@ -131,7 +131,11 @@ def visit(browser: Browser, shop: Shop) -> Iterator[Callable[..., Page]]:
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on(
             "console",
-            lambda told: wrong.append(told.text) if told.type == "error" and "401" not in told.text else None,
+            lambda told: (
+                wrong.append(told.text)
+                if told.type == "error" and not re.search("401|503", told.text)
+                else None
+            ),
         )
         page.goto(shop.address)
         if signed_in:
@@ -438,6 +442,27 @@ def test_who_signs_in_next_sees_nothing_of_who_was_there_before(visit: Callable[
     expect(page.locator("#sign-in-error")).to_have_text("A sessão terminou: entre de novo.")
 
     assert page.locator("li.message, #lead-list li, #hit-list li").count() == 0
+
+
+def test_a_session_that_ends_says_so_by_itself(visit: Callable[..., Page], shop: Shop):
+    issued = shop.stack.run(
+        *("token", "issue", "--tenant", "padaria", "--user", "ana", "--scope", "history:read", "--ttl", "4s")
+    )
+    page = visit(signed_in=False)
+    page.fill("#token", issued.stdout.strip())
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#sign-in-error")).to_have_text("A sessão terminou: entre de novo.", timeout=40_000)
+
+
+def test_what_was_away_is_read_once_it_is_back(visit: Callable[..., Page]):
+    page = visit()
+    page.route("**/conversations/sync?**", lambda route: route.fulfill(status=503, body="{}"), times=1)
+
+    page.locator("#lead-list button", has_text="Ana Souza").click()
+    expect(page.locator("message-history-panel .state")).to_contain_text("Não foi possível carregar.")
+
+    expect(page.locator("li.message").first).to_be_visible(timeout=15_000)
 
 
 def test_a_quote_says_what_it_quotes_once_that_is_loaded(visit: Callable[..., Page], shop: Shop):

@@ -120,6 +120,17 @@ def test_a_page_that_has_not_changed_is_not_sent_again(system: System, owner: st
     assert system.client.get(f"{API}/conversations/sync?leadId={lead}", headers=asked).status_code == 200
 
 
+def test_a_document_is_found_by_the_name_of_its_file_beside_its_caption(
+    system: System, owner: str, lead: str
+):
+    file = {"id": "1", "filename": "orçamento-festa.pdf", "caption": "segue como combinado"}
+    system.post_webhook(wire.messages({**wire.text("d1"), "type": "document", "document": file}))
+
+    for words in ("orcamento-festa.pdf", "combinado", "orcamento combinado"):
+        [hit] = system.get("/messages/search", owner, q=words).json["messages"]
+        assert hit["message"]["wamid"] == "d1"
+
+
 def test_a_page_says_where_the_next_one_is(system: System, owner: str, lead: str):
     first = system.get("/conversations/sync", owner, leadId=lead, limit=15)
 

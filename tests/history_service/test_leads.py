@@ -236,7 +236,6 @@ def test_a_caller_without_the_scope_is_refused(history: Any, archive: Archive, t
 @pytest.mark.parametrize(
     ("field", "query"),
     [
-        ("page_size", {"page_size": 1001}),
         ("page_token", {"page_token": "?"}),
         ("query", {"query": "a" * 201}),
         ("query", {"query": "\0"}),
