@@ -27,6 +27,7 @@ _ENVELOPE_KEYS: Final = frozenset(
         "to", "to_user_id", "to_parent_user_id", "context", "errors", "history_context",
     }
 )  # fmt: skip
+_OWN_STATES: Final = frozenset({"payment", "call"})
 _STATUS_KEYS: Final = frozenset(
     {
         "id", "status", "timestamp", "type", "errors", "recipient_id", "recipient_user_id",
@@ -435,7 +436,8 @@ def _status(value: _Told, item: Any, path: str) -> list[Event]:
         group=wire.recipient_id if is_group else None,
     )
     name = wire.status.lower()
-    rank = fold.STATUS_RANKS.get(name)
+    # Of a payment and of a call the same words say something else than how far a message has come.
+    rank = None if wire.type in _OWN_STATES else fold.STATUS_RANKS.get(name)
     details: Object = {key: item[key] for key in item.keys() - _STATUS_KEYS}
     if wire.type:
         details["type"] = wire.type

@@ -27,8 +27,9 @@ _ESCAPE: Final = re.compile(
     rb"|(?P<bad>\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\u0000)"
     rb"|\\."
 )
-# A whole string, or a bracket outside of one.
-_BRACKET: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A whole string (one that does not end, to the end), or a bracket outside of one. Nothing is gone over
+# twice: possessive.
+_BRACKET: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _QUOTE: Final = ord('"')
 # Deeper than anything Meta sends, by an order of magnitude.
 DEPTH_MAX: Final = 200

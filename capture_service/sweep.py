@@ -104,6 +104,10 @@ class Sweeper:
                 timeout_s=_TIMEOUT_S,
             )
             for number, row in enumerate(rows):
+                if row.job not in jobs.JOBS:
+                    # Of a newer release that has been taken back: it waits for the next one.
+                    log.error("job_unknown", extra={"job": row.job})
+                    continue
                 try:
                     self._enqueue(jobs.JOBS[row.job], str(row.id), dict(row.arguments))
                 except errors.Unavailable:

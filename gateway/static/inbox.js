@@ -90,7 +90,8 @@ find("sign-in-form").addEventListener("submit", async event => {
   const answer = await session("POST", { token: find("token").value.trim() });
   if (!answer.ok) { askForToken(TEXTS[language].refused); return; }
   find("token").value = "";
-  enter();
+  await enter();
+  find("lead-list").querySelector('[tabindex="0"]')?.focus({ preventScroll: true });
 });
 
 find("sign-out").addEventListener("click", async () => {
@@ -159,11 +160,16 @@ function show() {
       make("span", "preview", words));
     button.type = "button";
     button.dataset.lead = lead.id;
+    button.tabIndex = -1;
     button.setAttribute("aria-current", String(lead.id === panel.getAttribute("lead-id")));
     button.addEventListener("click", () => open(lead.id));
     return make("li", "", button);
   }));
-  if (focused) list.querySelector(`[data-lead="${CSS.escape(focused)}"]`)?.focus();
+  const current = focused || panel.getAttribute("lead-id");
+  const entry = (current && list.querySelector(`[data-lead="${CSS.escape(current)}"]`)) || list.querySelector("button");
+  // One stop for Tab, and the arrows within: the conversation is the next stop, however long the list.
+  if (entry) entry.tabIndex = 0;
+  if (focused) entry?.focus();
 }
 
 function nameOf(lead) { return lead.name || lead.number || lead.username || TEXTS[language].unnamed; }
@@ -204,7 +210,11 @@ find("scroller").addEventListener("scroll", event => {
 find("lead-list").addEventListener("keydown", event => {
   const step = { ArrowUp: "previousElementSibling", ArrowDown: "nextElementSibling" }[event.key];
   const next = step && event.target.closest("li")?.[step]?.querySelector("button");
-  if (next) { event.preventDefault(); next.focus(); }
+  if (!next) return;
+  event.preventDefault();
+  event.target.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
 });
 
 // Live

@@ -199,10 +199,16 @@ class Supervisor:
                     self._plan_restart(name, watched)
             if now_s - logs_seen_s > LOGS_LOOKED_AT_EVERY_S:
                 logs_seen_s = now_s
-                for watched in self._watched.values():
-                    _cut(watched.child.log)
+                for name, watched in self._watched.items():
+                    self._keep_small(name, watched.child.log)
             if self._guardian is not None and self._guardian.poll() is not None:
                 self._start_guardian()
+
+    def _keep_small(self, name: str, log: Path) -> None:
+        try:
+            _cut(log)
+        except OSError as error:  # deleted, or no room for what is moved: no reason to stop anything
+            self.tell(name, f"its log was not cut: {error.strerror}")
 
     def _plan_restart(self, name: str, watched: _Watched) -> None:
         self._tell_guardian(f"- {watched.child.pid}")

@@ -420,3 +420,14 @@ def test_what_happens_to_another_number_of_the_account_disconnects_none_of_ours(
 
     assert query("SELECT connection_state FROM whatsapp_configs") == [{"connection_state": "connected"}]
     assert query("SELECT event FROM account_events") == [{"event": "PARTNER_REMOVED"}]
+
+
+def test_a_payment_that_fails_is_no_message_that_failed(accept: Accept, query: Query) -> None:
+    accept(wire.echoes(wire.echo("w1")), wire.statuses(wire.status("w1", "delivered")))
+    accept(
+        wire.statuses(wire.status("w1", "failed", at=wire.NOON + 60, type="payment", payment={"amount": 1}))
+    )
+
+    [row] = query("SELECT status, status_failed_at, billing FROM whatsapp_messages")
+    assert (row["status"], row["status_failed_at"]) == (fold.DELIVERED, None)
+    assert json.loads(row["billing"])["states"] == {"failed": str(wire.NOON + 60)}

@@ -85,3 +85,11 @@ def test_what_is_not_nested_too_deeply_is_not_touched(value: object) -> None:
     body = json.dumps({"value": value}).encode()
 
     assert payload.pruned(body) == body
+
+
+def test_a_string_that_does_not_end_is_gone_over_once() -> None:
+    # Of a body of 3 MiB every quote would otherwise be tried to the end: hours.
+    body = b'{"deep":' + b"[" * 300 + b'"' + b'\\"' * 1_000_000
+
+    with pytest.raises(payload.Malformed):
+        payload.decode(body)
