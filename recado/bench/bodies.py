@@ -59,6 +59,11 @@ class Webhooks:
         self._starts_at_s = starts_at_s
         self._sent = 0
 
+    @property
+    def user_ids(self) -> list[str]:
+        """Of the people who write."""
+        return [person.user_id for person in self._people]
+
     def introductions(self) -> Iterator[tuple[str, bytes]]:
         """Yield a first message of every contact: (wamid, body)."""
         for number in range(len(self._people)):

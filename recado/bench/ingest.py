@@ -222,7 +222,8 @@ class _Run:
         self._tell(f"round {number + 1} of {options.rounds}: recado, {options.listeners} listen")
         requests = self._write(int(_SPARE * fastest * options.seconds) + _SPARE_MIN)
         token = self._target.token(tenant=TENANT, scopes=("history:read",))
-        with listeners.listening(self._target.address, token, options.listeners) as heard:
+        leads = store.list_leads_of(self._conn, tenant_id=self._tenant_id, user_ids=self._webhooks.user_ids)
+        with listeners.listening(self._target.address, token, leads, options.listeners) as heard:
             done = self._saturate(self._target.address, requests, wraps=False)
         self._settle(requests, done)
         _delete(requests)

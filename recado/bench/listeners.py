@@ -1,12 +1,10 @@
 """Connected clients that listen to the live feed: each holds one stream of one lead open and reads it."""
 
 import contextlib
-import json
 import selectors
 import socket
 import threading
-import urllib.request
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Final
 
 import click
@@ -23,9 +21,8 @@ class Heard(msgspec.Struct):
 
 
 @contextlib.contextmanager
-def listening(address: tuple[str, int], token: str, count: int) -> Generator[Heard]:
-    """Open as many streams, of as many leads as there are, and count the messages that come."""
-    leads = _leads(address, token, count)
+def listening(address: tuple[str, int], token: str, leads: Sequence[str], count: int) -> Generator[Heard]:
+    """Open as many streams, of these leads in turn, and count the messages that come."""
     heard = Heard()
     is_over = threading.Event()
     with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
@@ -70,12 +67,3 @@ def _wait_until_ready(connection: socket.socket) -> None:
         begun += chunk
         if not chunk or not begun.startswith(b"HTTP/1.1 200"):
             raise click.ClickException("a stream was refused")
-
-
-def _leads(address: tuple[str, int], token: str, count: int) -> list[str]:
-    request = urllib.request.Request(
-        f"http://{address[0]}:{address[1]}{_PREFIX}/leads?limit={min(count, 1000)}",
-        headers={"Authorization": f"Bearer {token}"},
-    )
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - our own address
-        return [lead["id"] for lead in json.load(answer)["leads"]]

@@ -194,6 +194,18 @@ _COLUMNS: Final[dict[str, tuple[LiteralString, ...]]] = {
 }  # fmt: skip
 
 
+def list_leads_of(conn: Conn, *, tenant_id: int, user_ids: Sequence[str]) -> list[str]:
+    rows = conn.execute(
+        """
+        SELECT lead_id FROM lead_identifiers
+        WHERE tenant_id = %(tenant_id)s AND kind = 'bsuid' AND value = ANY(%(user_ids)s)
+        ORDER BY lead_id
+        """,
+        {"tenant_id": tenant_id, "user_ids": list(user_ids)},
+    )
+    return [str(lead_id) for (lead_id,) in rows]
+
+
 def note_examined(conn: Conn, *, tenant_id: int, to: uuid.UUID) -> None:
     conn.execute(
         "UPDATE whatsapp_configs SET examined_to = %(to)s WHERE tenant_id = %(tenant_id)s",
