@@ -544,8 +544,10 @@ def _change(entry: payload.Object, raw: object, path: str, entry_index: int, cha
         change_index,
         tuple(
             (kind, external_id)
-            for kind, external_id in _addresses(entry, value)
-            if isinstance(external_id, str) and len(external_id) <= identity.IDENTIFIER_CHARS_MAX
+            for kind, told in _addresses(entry, value)
+            # A number is as good as its digits.
+            if isinstance(external_id := str(told) if type(told) is int else told, str)
+            and len(external_id) <= identity.IDENTIFIER_CHARS_MAX
         ),
     )
 

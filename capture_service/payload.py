@@ -31,6 +31,7 @@ _ESCAPE: Final = re.compile(
 # twice: possessive.
 _BRACKET: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _QUOTE: Final = ord('"')
+_INTEGER_CHARS_MAX: Final = 4_000
 # Deeper than anything Meta sends, by an order of magnitude.
 DEPTH_MAX: Final = 200
 _REPLACEMENT: Final = rb"\ufffd"
@@ -220,9 +221,9 @@ def _decoded(body: bytes) -> Any:
 
 
 def _with_numbers_out_of_range(mended: bytes, error: msgspec.DecodeError) -> Any:
-    """Read what only a number beyond all floats keeps from being read: it becomes null."""
+    """Read what only a number beyond all bounds keeps from being read: it becomes null."""
     try:
-        return json.loads(mended, parse_float=_finite, parse_constant=_refuse_constant)
+        return json.loads(mended, parse_float=_finite, parse_int=_bounded, parse_constant=_refuse_constant)
     except ValueError:
         raise Malformed("", f"not JSON: {error}") from None
 
@@ -230,6 +231,11 @@ def _with_numbers_out_of_range(mended: bytes, error: msgspec.DecodeError) -> Any
 def _finite(text: str) -> float | None:
     number = float(text)
     return number if math.isfinite(number) else None
+
+
+def _bounded(text: str) -> int | None:
+    # Beyond it Python itself refuses to read one (sys.set_int_max_str_digits).
+    return int(text) if len(text) <= _INTEGER_CHARS_MAX else None
 
 
 def _refuse_constant(name: str) -> None:

@@ -165,10 +165,12 @@ def _decoded(data: bytes) -> str:
             text = data.decode("utf-16")
         else:
             text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", errors="replace")
-        if not parser.begins_as_chat(text[:_HEAD_CHARS]):
-            raise Refused("the file is neither a zip nor a text in UTF-8 or UTF-16") from None
+    except UnicodeDecodeError as error:
+        # WhatsApp writes UTF-8. What is cut within a letter, or was saved by another program in the letters
+        # of some country, would be imported as other words, and doubled by the whole file.
+        raise Refused(
+            f"the file is neither a zip nor a text in UTF-8 or UTF-16 (byte {error.start + 1:,} is no letter)"
+        ) from None
     if "\0" in text:
         raise Refused("the file is neither a zip nor a text")
     return text

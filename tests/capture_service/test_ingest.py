@@ -431,3 +431,16 @@ def test_a_payment_that_fails_is_no_message_that_failed(accept: Accept, query: Q
     [row] = query("SELECT status, status_failed_at, billing FROM whatsapp_messages")
     assert (row["status"], row["status_failed_at"]) == (fold.DELIVERED, None)
     assert json.loads(row["billing"])["states"] == {"failed": str(wire.NOON + 60)}
+
+
+def test_an_address_that_is_a_number_and_a_number_beyond_all_bounds_lose_nothing(
+    accept: Accept, query: Query
+) -> None:
+    body = wire.messages(wire.text("w1"), wire.text("w2", at=wire.NOON + 1, zz=0))
+    body = body.replace(
+        f'"phone_number_id":"{wire.NUMBER_ID}"'.encode(), f'"phone_number_id":{wire.NUMBER_ID}'.encode()
+    )
+    body = body.replace(b'"zz":0', b'"zz":' + b"9" * 5_000)
+
+    assert accept(body) == ["processed"]
+    assert [row["wamid"] for row in query(ROWS)] == ["w1", "w2"]
