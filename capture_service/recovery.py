@@ -30,6 +30,8 @@ _LEASE: Final = timedelta(minutes=2)
 class Progress(msgspec.Struct):
     webhooks_total: int = 0
     webhooks_done: int = 0
+    """Looked at; of these, `webhooks_replayed` named the number that was asked for."""
+    webhooks_replayed: int = 0
     webhooks_failed: int = 0
     messages_imported: int = 0
 
@@ -47,7 +49,8 @@ def replay(
         )
     )
     after = (rows.tenant_id, uuid.UUID(int=0)) if rows.tenant_id is not None else None
-    needles = [msgspec.json.encode(rows.mentions)] if rows.mentions else None
+    # Without quotes: it may be written as a number.
+    needles = [rows.mentions.encode()] if rows.mentions else None
     while True:
         chunk: list[store.KeptWebhook] = []
 
@@ -62,15 +65,16 @@ def replay(
             chosen = [row for row in chunk if needles is None or _mentions(row, needles)]
             return [row for row in chosen if not _is_sliced(row)]
 
-        _, outcome = ingest.replay(choose, route_flag=route_flag, timeout_s=_CHUNK_TIMEOUT_S)
+        replayed, outcome = ingest.replay(choose, route_flag=route_flag, timeout_s=_CHUNK_TIMEOUT_S)
         if not chunk:
             return
+        progress.webhooks_replayed += len(replayed)
         outcomes = [outcome]
         for row in chunk:
             if _is_sliced(row) and (needles is None or _mentions(row, needles)):
                 outcomes.append(ingest.apply_pending(row, on_slice=_nothing, route_flag=route_flag))
+                progress.webhooks_replayed += 1
         after = (chunk[-1].tenant_id, chunk[-1].id)
-        # A webhook of another number has been looked at as well.
         progress.webhooks_done += len(chunk)
         progress.webhooks_total = max(progress.webhooks_total, progress.webhooks_done)
         for outcome in outcomes:

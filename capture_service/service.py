@@ -981,6 +981,7 @@ def _progress(progress: recovery.Progress) -> pb.ReplayProgress:
         webhooks_done=progress.webhooks_done,
         messages_imported=progress.messages_imported,
         webhooks_failed=progress.webhooks_failed,
+        webhooks_replayed=progress.webhooks_replayed,
     )
 
 

@@ -27,6 +27,7 @@ _KEEPALIVE_S: Final = 65
 # holds the memory of what was read for it. Longer than it may be idle between two requests.
 _STALLED_S: Final = 75
 _GRACE_S: Final = 5
+_REQUEST_LINE_BYTES_MAX: Final = 8190
 _PR_SET_PDEATHSIG: Final = 1
 _METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 # What a refused request still sends is read, up to this, so that its sender reads our answer.
@@ -63,6 +64,8 @@ class Gateway(BaseApplication):
             "worker_connections": _CONNECTIONS_PER_WORKER,
             "backlog": _BACKLOG,
             "keepalive": _KEEPALIVE_S,
+            # The most it knows: what is too long should be refused by us, who can say which parameter.
+            "limit_request_line": _REQUEST_LINE_BYTES_MAX,
             "graceful_timeout": _GRACE_S,
             "accesslog": None,
             # Its warnings are of malformed requests, and quote them.

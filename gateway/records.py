@@ -64,7 +64,7 @@ def replay_webhooks(call: Call, body: Replay) -> shapes.Replayed:
         timeout_s=_REPLAY_TIMEOUT_S,
         request_id=request_id.current(),
     )
-    return shapes.Replayed(progress.webhooks_done, progress.webhooks_failed, progress.messages_imported)
+    return shapes.Replayed(progress.webhooks_replayed, progress.webhooks_failed, progress.messages_imported)
 
 
 def get_batch(call: Call, batch_id: str) -> shapes.Batch:

@@ -212,16 +212,18 @@ class ReplayWebhooksRequest(_message.Message):
     def __init__(self, states: _Optional[_Iterable[_Union[LedgerState, str]]] = ..., from_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., to_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., tenant: _Optional[str] = ..., phone_number_id: _Optional[str] = ..., parser_version_below: _Optional[int] = ...) -> None: ...
 
 class ReplayProgress(_message.Message):
-    __slots__ = ("webhooks_total", "webhooks_done", "messages_imported", "webhooks_failed")
+    __slots__ = ("webhooks_total", "webhooks_done", "messages_imported", "webhooks_failed", "webhooks_replayed")
     WEBHOOKS_TOTAL_FIELD_NUMBER: _ClassVar[int]
     WEBHOOKS_DONE_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_IMPORTED_FIELD_NUMBER: _ClassVar[int]
     WEBHOOKS_FAILED_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOKS_REPLAYED_FIELD_NUMBER: _ClassVar[int]
     webhooks_total: int
     webhooks_done: int
     messages_imported: int
     webhooks_failed: int
-    def __init__(self, webhooks_total: _Optional[int] = ..., webhooks_done: _Optional[int] = ..., messages_imported: _Optional[int] = ..., webhooks_failed: _Optional[int] = ...) -> None: ...
+    webhooks_replayed: int
+    def __init__(self, webhooks_total: _Optional[int] = ..., webhooks_done: _Optional[int] = ..., messages_imported: _Optional[int] = ..., webhooks_failed: _Optional[int] = ..., webhooks_replayed: _Optional[int] = ...) -> None: ...
 
 class GetLeadProfileRequest(_message.Message):
     __slots__ = ("tenant", "lead_id")

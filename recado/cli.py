@@ -10,6 +10,7 @@ import importlib.util
 import os
 import re
 import sys
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, cast
@@ -79,6 +80,21 @@ class _Moment(click.ParamType[datetime]):
         except ValueError:
             self.fail("must be like 2026-11-23 or 2026-11-23T10:00:00Z", param, ctx)
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class _Instances(click.ParamType[tuple[str, ...]]):
+    name = "instances"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        try:
+            ids = tuple(str(uuid.UUID(part)) for part in re.split(r"[\s,]+", str(value)) if part)
+        except ValueError:
+            ids = ()
+        if not ids:
+            self.fail("must be the ids that `recado instance add` printed", param, ctx)
+        return ids
 
 
 class _Scopes(click.ParamType[tuple[str, ...]]):
@@ -178,10 +194,14 @@ def token() -> None:
 @click.option(
     "--scope", "scopes", type=_Scopes(), required=True, help=f"Separated by spaces: {', '.join(_SCOPES)}."
 )
-@click.option("--instances", help="Only these instance ids, separated by commas. Default: all of the tenant.")
+@click.option(
+    "--instances",
+    type=_Instances(),
+    help="Only these instance ids, separated by commas. Default: all of the tenant.",
+)
 @click.option("--ttl", type=_Ttl(), default="12h", show_default=True, help="How long it is good for.")
 def issue_token(
-    data: Path, tenant: str, user: str, scopes: tuple[str, ...], instances: str | None, ttl: float
+    data: Path, tenant: str, user: str, scopes: tuple[str, ...], instances: tuple[str, ...] | None, ttl: float
 ) -> None:
     """Print a token, and nothing else."""
     from plumbing import tokens
@@ -193,9 +213,7 @@ def issue_token(
             subject=user,
             tenant=tenant,
             scopes=scopes,
-            instances=None
-            if instances is None
-            else [part for part in re.split(r"[\s,]+", instances) if part],
+            instances=instances,
             ttl_s=ttl,
         )
     )

@@ -71,7 +71,7 @@ def run(
         for last in answers:
             bar.update(task, total=last.webhooks_total, completed=last.webhooks_done)
     sys.stdout.write(
-        f"{last.webhooks_done} webhooks replayed, {last.messages_imported} messages imported, "
+        f"{last.webhooks_replayed} webhooks replayed, {last.messages_imported} messages imported, "
         f"{last.webhooks_failed} failed\n"
     )
     return not last.webhooks_failed

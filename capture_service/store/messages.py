@@ -72,21 +72,26 @@ def lock_messages(conn: Connection[Any], keys: Sequence[LeadKey]) -> list[fold.M
 def update_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> None:
     """Write back merged rows. What identifies a message and where it first came from never change."""
     conn.execute(
-        """
-        UPDATE whatsapp_messages m
-        SET sources = r.sources, sent_at = r.sent_at, type = r.type, body = r.body, content = r.content,
-          context = r.context, content_rank = r.content_rank, direction = r.direction, lead_id = r.lead_id,
-          act_lead_id = r.act_lead_id,
-          sender = r.sender, party_rank = r.party_rank, status = r.status, errors = r.errors,
-          billing = r.billing, mentions = r.mentions, pattern = r.pattern,
-          is_sync_initial = r.is_sync_initial,
-          status_sent_at = r.status_sent_at, status_delivered_at = r.status_delivered_at,
-          status_read_at = r.status_read_at, status_played_at = r.status_played_at,
-          status_failed_at = r.status_failed_at, shown = r.shown
-        FROM
-        """
+        "INSERT INTO whatsapp_messages (shown, "
+        + _MESSAGE_COLUMNS
+        + ") SELECT shown, "
+        + _MESSAGE_COLUMNS
+        + " FROM "
         + _MESSAGE_RECORD
-        + "WHERE m.tenant_id = r.tenant_id AND m.id = r.id",
+        # Not UPDATE ... FROM: while a young table has no statistics, that reads all of it.
+        + """
+        ON CONFLICT (tenant_id, id) DO UPDATE
+        SET sources = EXCLUDED.sources, sent_at = EXCLUDED.sent_at, type = EXCLUDED.type,
+          body = EXCLUDED.body, content = EXCLUDED.content, context = EXCLUDED.context,
+          content_rank = EXCLUDED.content_rank, direction = EXCLUDED.direction,
+          lead_id = EXCLUDED.lead_id, act_lead_id = EXCLUDED.act_lead_id, sender = EXCLUDED.sender,
+          party_rank = EXCLUDED.party_rank, status = EXCLUDED.status, errors = EXCLUDED.errors,
+          billing = EXCLUDED.billing, mentions = EXCLUDED.mentions, pattern = EXCLUDED.pattern,
+          is_sync_initial = EXCLUDED.is_sync_initial, status_sent_at = EXCLUDED.status_sent_at,
+          status_delivered_at = EXCLUDED.status_delivered_at, status_read_at = EXCLUDED.status_read_at,
+          status_played_at = EXCLUDED.status_played_at, status_failed_at = EXCLUDED.status_failed_at,
+          shown = EXCLUDED.shown
+        """,
         {"rows": _message_rows(messages)},
     )
 

@@ -348,9 +348,21 @@ def test_replaying_the_whole_ledger_changes_nothing(
 
     *_, progress = recovery.replay(ingest, pool, store.LedgerFilter())
 
-    assert (progress.webhooks_done, progress.messages_imported) == (3, 0)
+    assert (progress.webhooks_done, progress.webhooks_replayed, progress.messages_imported) == (3, 3, 0)
     assert query(ROWS) == before
     assert query("SELECT * FROM leads") == leads
+
+
+def test_a_replay_of_one_number_tells_what_it_applied_from_what_it_looked_at(
+    ingest: Ingest, accept: Accept, pool: Any
+) -> None:
+    accept(wire.messages(wire.text("w1")), wire.messages(wire.text("w2")))
+
+    *_, ours = recovery.replay(ingest, pool, store.LedgerFilter(mentions=wire.NUMBER_ID))
+    *_, others = recovery.replay(ingest, pool, store.LedgerFilter(mentions="999999999999999"))
+
+    assert (ours.webhooks_done, ours.webhooks_replayed) == (2, 2)
+    assert (others.webhooks_done, others.webhooks_replayed) == (2, 0)
 
 
 def test_an_emptied_table_is_rebuilt_from_the_ledger(

@@ -14,6 +14,8 @@ from recado.stack import credentials, postgres
 
 SECRET = "a secret of the tests, long enough to sign"
 
+INSTANCES = ["0b5f7d8e-1f0a-8f3e-9c55-0d6c2c1d7a11", "6a0d1f9c-98b2-8d41-a1c7-3a1f27be0c52"]
+
 
 def recado(
     *arguments: str, cwd: Path, environ: dict[str, str] | None = None
@@ -33,7 +35,7 @@ def recado(
 def test_a_token_is_printed_alone_and_says_what_was_asked(tmp_path: Path) -> None:
     done = recado(
         *("token", "issue", "--tenant", "acme", "--user", "ana", "--scope", "history:read history:sync"),
-        *("--instances", "i1,i2", "--ttl", "30m"),
+        *("--instances", ", ".join(INSTANCES), "--ttl", "30m"),
         cwd=tmp_path,
         environ={"RECADO_AUTH_SECRET": SECRET},
     )
@@ -43,7 +45,7 @@ def test_a_token_is_printed_alone_and_says_what_was_asked(tmp_path: Path) -> Non
         subject="ana",
         tenant="acme",
         scopes=frozenset({"history:read", "history:sync"}),
-        instances=frozenset({"i1", "i2"}),
+        instances=frozenset(INSTANCES),
     )
 
 
@@ -67,6 +69,7 @@ TOKEN = ("token", "issue", "--tenant", "acme", "--user", "ana")
         ((*TOKEN, "--scope", "history:read"), "RECADO_AUTH_SECRET"),
         ((*TOKEN, "--scope", "history:write"), "history:write"),
         ((*TOKEN, "--scope", "history:read", "--ttl", "soon"), "30m, 12h or 7d"),
+        ((*TOKEN, "--scope", "history:read", "--instances", "padaria"), "recado instance add"),
         (("migrate",), "RECADO_DATABASE_URL"),
         (("replay",), "recado up"),
         (("replay", "--state", "lost"), "'lost' is none of failed, unrouted, processed, ignored, all"),
