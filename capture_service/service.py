@@ -298,13 +298,14 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             )
             page = rows[:page_size]
             numbers = {row.id: row.public_id for row in store.list_instances(conn, tenant_id=tenant_id)}
+            self._audit(conn, tenant_id, "syncs.read", lead_id, count=len(page))
             return pb.ListSyncsResponse(
                 syncs=[_sync(row, numbers.get(row.instance_id) if row.instance_id else None) for row in page],
                 next_page_token=str(page[-1].id) if len(rows) > page_size else "",
                 total_size=store.count_syncs(conn, tenant_id=tenant_id, lead_id=lead_id, instances=granted),
             )
 
-        return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
+        return postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
 
     def ListTickets(
         self, request: pb.ListTicketsRequest, context: grpc.ServicerContext

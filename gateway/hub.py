@@ -30,6 +30,8 @@ _BYTES_PER_S: Final = 16_000_000
 _LOOK_ANYWAY_S: Final = 600.0
 _AGAIN_S: Final = 1.0
 _LISTENERS_MAX: Final = 400
+# Of the same user: however many a program opens, there is room for others.
+_LISTENERS_OF_ONE_MAX: Final = 300
 # What waits for a listener that reads slowly; beyond, it is told to read anew.
 _WAITING_BYTES_MAX: Final = 2_000_000
 _STREAM_S: Final = 3600.0
@@ -133,7 +135,12 @@ class Hub:
         caller = listener.call.caller
         scope = _Scope(caller.tenant, caller.instances, not listener.asked_lead_id)
         with self._lock:
-            if sum(len(group.coming | group.listeners) for group in self._groups.values()) >= _LISTENERS_MAX:
+            others = [other for group in self._groups.values() for other in group.coming | group.listeners]
+            of_one = sum(
+                (other.call.caller.tenant, other.call.caller.subject) == (caller.tenant, caller.subject)
+                for other in others
+            )
+            if len(others) >= _LISTENERS_MAX or of_one >= _LISTENERS_OF_ONE_MAX:
                 raise errors.ResourceExhausted("too many listen already", retry_after_s=30)
             group = self._groups.setdefault(scope, _Group())
             group.coming.add(listener)

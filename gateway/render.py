@@ -193,6 +193,7 @@ def _last_message(row: history_pb2.Message) -> shapes.LastMessage:
         _DIRECTIONS[row.direction],  # pyright: ignore[reportArgumentType]
         row.sent_at.ToJsonString(),
         row.status,
+        moment(row, "revoked_at"),
     )
 
 

@@ -152,13 +152,14 @@ class LeadConversation(Struct, rename="camel"):
     message_count: int
 
 
-class LastMessage(Struct):
+class LastMessage(Struct, rename="camel"):
     id: Identifier
     type: str
     body: str | None
     direction: Literal["INBOUND", "OUTBOUND"]
     timestamp: Moment
     status: str
+    revoked_at: Moment | None
 
 
 class Lead(Struct, rename="camel"):

@@ -33,6 +33,8 @@ _WATCH_LOOK_S: Final = 15.0
 _STOP_LOOK_S: Final = 1.0
 # Each is served by a thread of its own, for as long as its reader takes; the rest is for those who ask.
 _STREAMS_MAX: Final = 12
+# Of the same user: who stops reading a few exports keeps nobody else from theirs.
+_STREAMS_OF_ONE_MAX: Final = 4
 _STREAM_S: Final = 3600.0
 _MARGIN_S: Final = 0.1
 _INBOUND: Final = 1
@@ -50,7 +52,9 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         self._clock = clock
         self._recorder = recorder
         self._watch = Watch(pool)
-        self._streams = threading.BoundedSemaphore(_STREAMS_MAX)
+        # By (tenant, subject).
+        self._streams: Counter[tuple[str, str]] = Counter()
+        self._streams_lock = threading.Lock()
         # Tenants are never renamed and their ids never used again, so a name is looked up once.
         self._tenant_ids: dict[str, int] = {}
 
@@ -166,6 +170,10 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             marked = words.marks(terms, self._forms(conn, terms))
             counts = Counter(row.lead_id for row in part.rows)
             recorded = self._record_leads("messages.search", access, counts, wanted.lead_id)
+            people = self._people(conn, access, request.query) if after is None and lead_id is None else []
+            if people:
+                listed = self._record_leads("leads.list", access, Counter(row.id for row in people))
+                recorded = _all_of([recorded, listed])
             leads = {row.lead.id: row for row in self._leads_of(conn, access, part.rows)}
             answer = pb.SearchMessagesResponse(
                 total_size=min(total, paging.MATCHES_MAX), is_total_a_minimum=total > paging.MATCHES_MAX
@@ -185,8 +193,8 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                 )
             if part.has_more:
                 answer.next_page_token = asking.token(part.rows[-1], total, question)
-            if after is None and lead_id is None:
-                answer.leads.extend(self._people(conn, access, request.query))
+            exchanges = self._exchanges_of(conn, access, [row.id for row in people])
+            answer.leads.extend(views.lead_of(row, exchanges[row.id]) for row in people)
             return answer, recorded
 
         return self._read(work)
@@ -419,12 +427,19 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
     @contextmanager
     def _streaming(self) -> Generator[None]:
         """Take one of the places for streams. Raises ResourceExhausted."""
-        if not self._streams.acquire(blocking=False):
-            raise errors.ResourceExhausted("too many streams are being read", retry_after_s=10)
+        caller = calls.current().caller
+        user = (caller.tenant, caller.subject)
+        with self._streams_lock:
+            if self._streams[user] >= _STREAMS_OF_ONE_MAX or self._streams.total() >= _STREAMS_MAX:
+                raise errors.ResourceExhausted("too many streams are being read", retry_after_s=10)
+            self._streams[user] += 1
         try:
             yield
         finally:
-            self._streams.release()
+            with self._streams_lock:
+                self._streams[user] -= 1
+                if not self._streams[user]:
+                    del self._streams[user]
 
     def _read(
         self,
@@ -527,28 +542,31 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
         found = store.find_word_forms(conn, typed) if typed else []
         return {row.word: words.Forms(row.lexemes, row.stems) for row in found}
 
-    def _people(self, conn: postgres.Transaction, access: store.Access, query: str) -> list[pb.Lead]:
+    def _people(self, conn: postgres.Transaction, access: store.Access, query: str) -> list[store.LeadRow]:
         """Give a few whose name or number holds what is sought."""
-        rows = store.list_leads(
+        return store.list_leads(
             conn, access, asking.lead_search(query), after=None, count_max=_LEADS_FOUND_MAX
         )
-        exchanges: dict[uuid.UUID, list[store.ConversationRow]] = {row.id: [] for row in rows}
-        for exchange in store.list_conversations(conn, access, list(exchanges)):
-            exchanges[exchange.lead_id].append(exchange)
-        return [views.lead_of(row, exchanges[row.id]) for row in rows]
 
     def _leads_of(
         self, conn: postgres.Transaction, access: store.Access, rows: Sequence[store.MessageRow]
     ) -> list["_Whose"]:
         """Give the leads of these messages with the conversations that the caller may see."""
         lead_ids = sorted({row.lead_id for row in rows})
-        exchanges: dict[uuid.UUID, list[store.ConversationRow]] = {id: [] for id in lead_ids}
-        for exchange in store.list_conversations(conn, access, lead_ids):
-            exchanges[exchange.lead_id].append(exchange)
+        exchanges = self._exchanges_of(conn, access, lead_ids)
         return [
             _Whose(lead, exchanges[lead.id])
             for lead in store.find_leads(conn, tenant_id=access.tenant_id, ids=lead_ids)
         ]
+
+    def _exchanges_of(
+        self, conn: postgres.Transaction, access: store.Access, lead_ids: Sequence[uuid.UUID]
+    ) -> dict[uuid.UUID, list[store.ConversationRow]]:
+        """Give the conversations of leads that the caller may see, by lead."""
+        exchanges: dict[uuid.UUID, list[store.ConversationRow]] = {id: [] for id in lead_ids}
+        for exchange in store.list_conversations(conn, access, list(exchanges)):
+            exchanges[exchange.lead_id].append(exchange)
+        return exchanges
 
     def _changes(
         self,

@@ -15,9 +15,12 @@ CHARS_MAX: Final = 200
 # A shorter stem finds mostly other words: "casa" has the Portuguese stem "cas".
 _STEM_CHARS_MIN: Final = 4
 _TERM: Final = re.compile(r'(?P<excluded>-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
-# As public.recado_words parts them: ASCII punctuation is a gap.
-_GAP: Final = re.compile(r"[\s!-/:-@\[-`{-~]+")
-_WORD: Final = re.compile(r"[^\s!-/:-@\[-`{-~]+")
+# As public.recado_words parts them: ASCII punctuation is a gap, and the parser knows the rest of it.
+_GAPS: Final = r"\s!-/:-@\[-`{-~¡§«¶·»¿\u2010-\u2027\u2030-\u205e\u3000-\u3003\u3008-\u3011"
+_GAP: Final = re.compile(f"[{_GAPS}]+")
+_WORD: Final = re.compile(f"[^{_GAPS}]+")
+# As telephones write them by themselves.
+_QUOTES: Final = str.maketrans(dict.fromkeys("“”„‟«»", '"'))
 _SNIPPET_CHARS: Final = 160
 _BEFORE_CHARS: Final = 40
 
@@ -38,7 +41,7 @@ class Forms(NamedTuple):
 def read(text: str) -> list[Term]:
     """Take a query apart: words, "phrases in quotes", -excluded ones. Nothing typed is an error."""
     terms: list[Term] = []
-    for found in _TERM.finditer(unicodedata.normalize("NFKC", text)):
+    for found in _TERM.finditer(unicodedata.normalize("NFKC", text).translate(_QUOTES)):
         is_phrase = found["phrase"] is not None
         words = tuple(word for word in _GAP.split(found["phrase"] if is_phrase else found["word"]) if word)
         if words:

@@ -1,28 +1,34 @@
 /** The inbox: who wrote, newest first, and the panel of whom is chosen. */
 
-import { Gateway, Refused, languageOf, lineOf } from "./message-history-panel.js";
+import { Feed, Gateway, Refused, languageOf, lineOf, plain } from "./message-history-panel.js";
 
 const PAGE = 50;
+const HITS = 20;
+const AGAIN_MS = 5000;
 const TEXTS = {
   "pt-BR": {
     intro: "O histórico completo das conversas da sua empresa.", token: "Token de acesso", signIn: "Entrar", signOut: "Sair",
     tokenHint: "Quem opera o Recado emite tokens com “recado token issue”.", refused: "Este token não é aceito.", ended: "A sessão terminou: entre de novo.",
     language: "Idioma", leads: "Conversas", search: "Buscar pessoas, números e mensagens", loading: "Carregando…", none: "Nenhuma conversa ainda.",
     notFound: "Ninguém com esse nome ou número.", failed: "Não foi possível carregar.", inMessages: "Em mensagens", back: "Voltar às conversas",
-    unnamed: "Sem nome", you: "Empresa: ", yesterday: "ontem",
+    unnamed: "Sem nome", you: "Empresa: ", yesterday: "ontem", fresh: "nova mensagem", again: "Tentar de novo", more: "Carregar mais",
+    away: "O servidor não responde no momento: tente de novo.", stillIn: "O servidor não respondeu: este navegador ainda não saiu. Recarregue a página e saia de novo.",
   },
   en: {
     intro: "The complete history of your business's conversations.", token: "Access token", signIn: "Sign in", signOut: "Sign out",
     tokenHint: "Whoever runs Recado issues tokens with “recado token issue”.", refused: "This token is not accepted.", ended: "The session has ended: sign in again.",
     language: "Language", leads: "Conversations", search: "Search people, numbers and messages", loading: "Loading…", none: "No conversations yet.",
     notFound: "Nobody with this name or number.", failed: "This could not be loaded.", inMessages: "In messages", back: "Back to the conversations",
-    unnamed: "No name", you: "Business: ", yesterday: "yesterday",
+    unnamed: "No name", you: "Business: ", yesterday: "yesterday", fresh: "new message", again: "Try again", more: "Load more",
+    away: "The server does not answer at the moment: try again.", stillIn: "The server did not answer: this browser is still signed in. Load the page again and sign out once more.",
   },
 };
 
 const find = id => document.getElementById(id);
 const gateway = new Gateway();
+const feed = new Feed(gateway);
 const panel = find("panel");
+panel.feed = feed;
 let language = languageOf(localStorage.getItem("recado-language"));
 let leads = new Map();
 let cursor = null;
@@ -30,6 +36,13 @@ let asked = "";
 /** The message to jump to once its lead is loaded. */
 let awaited = null;
 let work = new AbortController();
+
+function button(className, onclick, ...children) {
+  const element = make("button", className, ...children);
+  element.type = "button";
+  element.addEventListener("click", onclick);
+  return element;
+}
 
 function make(tag, className, ...children) {
   const element = document.createElement(tag);
@@ -54,21 +67,27 @@ function speak(chosen) {
 
 // Session
 
+/** Ask for the session; gives the status of the answer, 0 where there is none. */
 async function session(method, body) {
-  return fetch("/session", {
+  const answer = await fetch("/session", {
     method, credentials: "same-origin",
     headers: { "X-Recado-Request": "1", ...(body ? { "Content-Type": "application/json" } : {}) },
     body: body && JSON.stringify(body),
-  });
+  }).catch(() => null);
+  return answer?.status ?? 0;
 }
+
+function isDone(status) { return status >= 200 && status < 300; }
 
 function askForToken(reason = "") {
   work.abort();
   // Whoever comes next may see other people.
   leads.clear();
+  find("search").value = "";
   find("lead-list").replaceChildren();
   find("hit-list").replaceChildren();
   find("found").hidden = true;
+  say("");
   panel.removeAttribute("lead-id");
   find("inbox").hidden = true;
   find("sign-in").hidden = false;
@@ -87,17 +106,21 @@ async function enter() {
 
 find("sign-in-form").addEventListener("submit", async event => {
   event.preventDefault();
-  const answer = await session("POST", { token: find("token").value.trim() });
-  if (!answer.ok) { askForToken(TEXTS[language].refused); return; }
+  const status = await session("POST", { token: find("token").value.trim() });
+  if (!isDone(status)) {
+    // 429 and 5xx say nothing of the token.
+    askForToken(TEXTS[language][status >= 400 && status < 429 ? "refused" : "away"]);
+    return;
+  }
   find("token").value = "";
   await enter();
   find("lead-list").querySelector('[tabindex="0"]')?.focus({ preventScroll: true });
 });
 
 find("sign-out").addEventListener("click", async () => {
-  await session("DELETE");
   location.hash = "";
   askForToken();
+  if (!isDone(await session("DELETE"))) askForToken(TEXTS[language].stillIn);
 });
 
 find("language").addEventListener("change", event => speak(event.target.value));
@@ -107,16 +130,16 @@ find("language").addEventListener("change", event => speak(event.target.value));
 async function load(query) {
   const { signal } = work;
   asked = query;
-  find("lead-state").textContent = TEXTS[language].loading;
+  say(TEXTS[language].loading);
   try {
     const page = await gateway.get("/leads", { q: query, limit: PAGE }, signal);
     if (query !== asked) return;
     leads = new Map(page.leads.map(lead => [lead.id, lead]));
     cursor = page.pagination.cursor;
     show();
-    find("lead-state").textContent = leads.size ? "" : TEXTS[language][query ? "notFound" : "none"];
+    say(leads.size ? "" : TEXTS[language][query ? "notFound" : "none"]);
     await showHits(query, signal);
-  } catch (error) { refuse(error); }
+  } catch (error) { refuse(error, () => load(query)); }
 }
 
 async function more() {
@@ -129,22 +152,31 @@ async function more() {
     cursor = page.pagination.cursor;
     for (const lead of page.leads) leads.set(lead.id, lead);
     show();
-  } catch (error) { refuse(error); } finally { more.isRunning = false; }
+    say("");
+  } catch (error) { refuse(error, more); } finally { more.isRunning = false; }
 }
 
-async function showHits(query, signal) {
-  const hits = query ? (await gateway.get("/messages/search", { q: query, limit: 20 }, signal)).messages : [];
+async function showHits(query, signal, from = "") {
+  const page = query && (await gateway.get("/messages/search", { q: query, limit: HITS, cursor: from }, signal));
   if (query !== asked) return;
-  find("found").hidden = !hits.length;
-  find("hit-list").replaceChildren(...hits.map(hit => {
-    const button = make("button", "",
-      face(hit.lead),
-      make("span", "line", make("b", "", nameOf(hit.lead)), time(hit.message.timestamp)),
-      make("span", "preview whole", ...hit.snippet.map(piece => (piece.match ? make("mark", "", piece.text) : piece.text))));
-    button.type = "button";
-    button.addEventListener("click", () => open(hit.lead.id, hit.message.id));
-    return make("li", "", button);
-  }));
+  const list = find("hit-list");
+  if (!from) list.replaceChildren();
+  else list.lastElementChild.remove();
+  find("found").hidden = !(page && page.messages.length);
+  if (!page) return;
+  const { total, totalIsMinimum, cursor: next } = page.pagination;
+  find("hit-total").textContent = `(${new Intl.NumberFormat(language).format(total)}${totalIsMinimum ? "+" : ""})`;
+  const lines = page.messages.map(hit => make("li", "", hitButton(hit)));
+  list.append(...lines);
+  if (from) lines[0]?.firstElementChild.focus();
+  if (next) list.append(make("li", "more", button("", () => showHits(query, signal, next).catch(error => refuse(error)), TEXTS[language].more)));
+}
+
+function hitButton(hit) {
+  return button("", () => open(hit.lead.id, hit.message.id),
+    face(hit.lead),
+    make("span", "line", make("b", "", nameOf(hit.lead)), time(hit.message.timestamp)),
+    make("span", "preview whole", ...hit.snippet.map(piece => (piece.match ? make("mark", "", piece.text) : piece.text))));
 }
 
 function show() {
@@ -154,16 +186,14 @@ function show() {
   list.replaceChildren(...sorted.map(lead => {
     const last = lead.lastMessage;
     const words = last ? (last.direction === "OUTBOUND" ? TEXTS[language].you : "") + lineOf(last, language) : "";
-    const button = make("button", lead.isFresh ? "fresh" : "",
+    const entry = button(lead.isFresh ? "fresh" : "", () => open(lead.id),
       face(lead),
-      make("span", "line", make("b", "", nameOf(lead)), last ? time(last.timestamp) : null),
+      make("span", "line", make("b", "", nameOf(lead)), lead.isFresh ? make("span", "dot", make("span", "sr", TEXTS[language].fresh)) : null, last ? time(last.timestamp) : null),
       make("span", "preview", words));
-    button.type = "button";
-    button.dataset.lead = lead.id;
-    button.tabIndex = -1;
-    button.setAttribute("aria-current", String(lead.id === panel.getAttribute("lead-id")));
-    button.addEventListener("click", () => open(lead.id));
-    return make("li", "", button);
+    entry.dataset.lead = lead.id;
+    entry.tabIndex = -1;
+    entry.setAttribute("aria-current", String(lead.id === panel.getAttribute("lead-id")));
+    return make("li", "", entry);
   }));
   const current = focused || panel.getAttribute("lead-id");
   const entry = (current && list.querySelector(`[data-lead="${CSS.escape(current)}"]`)) || list.querySelector("button");
@@ -172,7 +202,7 @@ function show() {
   if (focused) entry?.focus();
 }
 
-function nameOf(lead) { return lead.name || lead.number || lead.username || TEXTS[language].unnamed; }
+function nameOf(lead) { return plain(lead.name) || lead.number || lead.username || TEXTS[language].unnamed; }
 
 function face(lead) {
   const letter = [...nameOf(lead).replace(/[^\p{L}\p{N}]/gu, "")][0] || "?";
@@ -191,10 +221,18 @@ function time(timestamp) {
   return element;
 }
 
-function refuse(error) {
+/** Say how the list is, above it. */
+function say(text, ...more) {
+  clearTimeout(say.trying);
+  find("lead-state").replaceChildren(text, ...more);
+}
+
+function refuse(error, again = () => load(asked)) {
   if (error.name === "AbortError") return;
   if (error instanceof Refused && error.status === 401) { askForToken(TEXTS[language].ended); return; }
-  find("lead-state").textContent = `${TEXTS[language].failed} ${panel.reason(error)}`;
+  say(`${TEXTS[language].failed} ${panel.reason(error)} `, button("", again, TEXTS[language].again));
+  // What is away comes back: nobody has to wait for it with a finger on the button.
+  if (!(error instanceof Refused) || error.status >= 500) say.trying = setTimeout(again, AGAIN_MS);
 }
 
 let typing;
@@ -220,14 +258,15 @@ find("lead-list").addEventListener("keydown", event => {
 // Live
 
 function listen(signal) {
-  gateway.listen({}, {
+  feed.listen({}, {
     signal,
     onEvent: (name, data) => {
       if (name === "reset") load(asked);
       if (name === "message") hear(data.leadId, data.message);
       if (name === "lead") refresh(data.leadId);
     },
-  }).catch(refuse);
+  });
+  feed.run(signal).catch(refuse);
 }
 
 function hear(leadId, message) {
@@ -253,7 +292,11 @@ function catchUp() {
     try {
       const page = await gateway.get("/leads", { limit: PAGE }, work.signal);
       if (asked) return;
-      for (const lead of page.leads) leads.set(lead.id, { ...leads.get(lead.id), ...lead });
+      for (const lead of page.leads) {
+        const isFresh = !leads.has(lead.id) && lead.lastMessage?.direction === "INBOUND" && lead.id !== panel.getAttribute("lead-id");
+        leads.set(lead.id, { isFresh, ...leads.get(lead.id), ...lead });
+      }
+      say("");
       show();
     } catch (error) { refuse(error); }
   }, 500);
@@ -279,7 +322,12 @@ function schedule() {
 
 // Which conversation: the address says it, so that it can be linked to.
 
-function open(leadId, messageId = "") { location.hash = `lead=${leadId}${messageId ? `&message=${messageId}` : ""}`; }
+function open(leadId, messageId = "") {
+  const wanted = `#lead=${leadId}${messageId ? `&message=${messageId}` : ""}`;
+  // What is chosen again is gone to again.
+  if (location.hash === wanted) follow();
+  else location.hash = wanted;
+}
 
 function follow() {
   const wanted = new URLSearchParams(location.hash.slice(1));
@@ -315,4 +363,5 @@ find("back").addEventListener("click", () => {
 panel.addEventListener("recado-error", event => { if (event.detail.status === 401) askForToken(TEXTS[language].ended); });
 
 speak(language);
-session("GET").then(answer => (answer.ok ? enter() : askForToken()));
+// Without an answer nobody knows who this is: the list says so, and tries again.
+session("GET").then(status => (status >= 400 && status < 429 ? askForToken() : enter()));

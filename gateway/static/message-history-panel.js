@@ -8,6 +8,7 @@
  * own), lang (pt-BR or en; default: the browser's).
  * Properties: token (a bearer token) or getToken (an async function that gives one); with neither, the
  * cookie of the inbox is used.
+ * A page with several panels gives them one `feed`: new Feed(new Gateway(src, getToken)), run(signal).
  * Methods: reload(), jumpTo(messageId), jumpToDate("2026-11-22").
  * Events: recado-loaded {leadId, total}, recado-message {leadId, message}, recado-error {status, code, detail}.
  * Theming: CSS custom properties --recado-* (see `STYLE`) and the parts header, notice, list, message,
@@ -15,6 +16,8 @@
  */
 
 const PAGE = 50;
+/** Who reads on gets more at a time: 10,000 messages are less than a minute's share of requests. */
+const PAGE_ON = 150;
 /** Messages that are drawn, or left out of sight, together. */
 const PART = 60;
 const PREFIX = "/api/v1/whatsapp";
@@ -23,6 +26,12 @@ const SIGNS = ["📷", "🎥", "🎤", "🎵", "📄", "🏷️", "📎"];
 const FORMATS = ["html", "csv", "txt", "jsonl"];
 const STREAM_PAUSE_MS = [1000, 30000];
 const AGAIN_MS = 5000;
+/** The gateway gives a sign of life every 15 s: a stream that is silent for longer is a connection that is gone. */
+const SILENCE_MS = 40000;
+/** How long a conversation waits for its stream before it is shown without. */
+const READY_MS = 1000;
+/** Marks of direction in a name: "nota \u202Efdp.exe" would read as a PDF. */
+const DIRECTION_MARKS = /[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
 const TEXTS = {
   "pt-BR": {
@@ -31,14 +40,14 @@ const TEXTS = {
     newest: "Ir para a mais recente", arrived: n => n === 1 ? "1 nova mensagem" : `${n} novas mensagens`,
     empty: "Nenhuma mensagem ainda.", choose: "Escolha uma conversa.", failed: "Não foi possível carregar.",
     again: "Tentar de novo", today: "Hoje", yesterday: "Ontem", search: "Buscar na conversa",
-    searchFor: "Palavras a buscar", close: "Fechar", noHits: "Nada encontrado.", hits: n => n === 1 ? "1 resultado" : `${n} resultados`,
+    searchFor: "Palavras a buscar", close: "Fechar", noHits: "Nada encontrado.", hits: n => n === "1" ? "1 resultado" : `${n} resultados`,
     jump: "Ir para a data", sync: "Sincronizar", syncing: "Sincronizando…", synced: n => `Sincronizado: ${n} mensagens recuperadas.`,
     syncFailed: "A sincronização falhou", export: "Exportar", menu: "Mais ações",
     formats: { html: "Página para ler e imprimir", csv: "Planilha (CSV)", txt: "Texto, como o WhatsApp exporta", jsonl: "Dados (JSON Lines)" },
     status: { pending: "pendente", sent: "enviada", delivered: "entregue", read: "lida", played: "reproduzida", failed: "falhou" },
     kinds: { image: "Imagem", video: "Vídeo", audio: "Áudio", voice: "Mensagem de voz", document: "Documento", sticker: "Figurinha", media_placeholder: "Mídia", location: "Localização", contacts: "Contatos", order: "Pedido", interactive: "Resposta", button: "Botão", call: "Chamada", system: "Aviso", unsupported: "Mensagem não suportada", unknown: "Mensagem", request_welcome: "Início da conversa", template: "Modelo" },
     notArchived: "arquivo ainda não disponível", open: "Abrir arquivo", edited: "editada", before: "Antes",
-    deleted: "Mensagem apagada", reply: "Em resposta a", replyMissing: "uma mensagem anterior", forwarded: "Encaminhada",
+    deleted: "Mensagem apagada", reply: "Em resposta a", replyMissing: "uma mensagem anterior", missing: "Essa mensagem não está neste histórico.", forwarded: "Encaminhada",
     stub: "Enviada por outro sistema; o texto não é conhecido.", imported: "histórico importado", automatic: "automática",
     initial: "primeiro contato", you: "Empresa", reacted: (who, emoji) => `${who} reagiu com ${emoji}`, map: "Ver no mapa",
     unnamed: "Sem nome", coverage: "O que se conhece desta conversa", live: "ao vivo", offline: "sem conexão ao vivo",
@@ -46,7 +55,7 @@ const TEXTS = {
     reasons: {
       NOT_FOUND: "Não foi encontrado, ou este acesso não o mostra.", PERMISSION_DENIED: "Este acesso não permite isso.",
       UNAUTHENTICATED: "O acesso terminou: entre de novo.", RESOURCE_EXHAUSTED: "Muitos pedidos seguidos: espere um pouco.",
-      UNAVAILABLE: "O servidor não responde no momento.", DEADLINE_EXCEEDED: "O servidor demorou demais para responder.",
+      INVALID_ARGUMENT: "O pedido não está certo: confira o endereço.", UNAVAILABLE: "O servidor não responde no momento.", DEADLINE_EXCEEDED: "O servidor demorou demais para responder.",
     },
   },
   en: {
@@ -55,14 +64,14 @@ const TEXTS = {
     newest: "Go to the newest", arrived: n => n === 1 ? "1 new message" : `${n} new messages`,
     empty: "No messages yet.", choose: "Choose a conversation.", failed: "This could not be loaded.",
     again: "Try again", today: "Today", yesterday: "Yesterday", search: "Search this conversation",
-    searchFor: "Words to look for", close: "Close", noHits: "Nothing found.", hits: n => n === 1 ? "1 result" : `${n} results`,
+    searchFor: "Words to look for", close: "Close", noHits: "Nothing found.", hits: n => n === "1" ? "1 result" : `${n} results`,
     jump: "Jump to a date", sync: "Synchronise", syncing: "Synchronising…", synced: n => `Synchronised: ${n} messages recovered.`,
     syncFailed: "Synchronising failed", export: "Export", menu: "More actions",
     formats: { html: "Page to read and print", csv: "Spreadsheet (CSV)", txt: "Text, as WhatsApp exports it", jsonl: "Data (JSON Lines)" },
     status: { pending: "pending", sent: "sent", delivered: "delivered", read: "read", played: "played", failed: "failed" },
     kinds: { image: "Image", video: "Video", audio: "Audio", voice: "Voice message", document: "Document", sticker: "Sticker", media_placeholder: "Media", location: "Location", contacts: "Contacts", order: "Order", interactive: "Answer", button: "Button", call: "Call", system: "Notice", unsupported: "Unsupported message", unknown: "Message", request_welcome: "Start of the conversation", template: "Template" },
     notArchived: "file not available yet", open: "Open file", edited: "edited", before: "Before",
-    deleted: "Message deleted", reply: "In reply to", replyMissing: "an earlier message", forwarded: "Forwarded",
+    deleted: "Message deleted", reply: "In reply to", replyMissing: "an earlier message", missing: "This message is not in this history.", forwarded: "Forwarded",
     stub: "Sent from another system; its text is not known.", imported: "imported history", automatic: "automatic",
     initial: "first contact", you: "Business", reacted: (who, emoji) => `${who} reacted with ${emoji}`, map: "See on a map",
     unnamed: "No name", coverage: "What is known of this conversation", live: "live", offline: "no live connection",
@@ -70,7 +79,7 @@ const TEXTS = {
     reasons: {
       NOT_FOUND: "It was not found, or this access does not show it.", PERMISSION_DENIED: "This access does not allow that.",
       UNAUTHENTICATED: "The access has ended: sign in again.", RESOURCE_EXHAUSTED: "Too many requests in a row: wait a little.",
-      UNAVAILABLE: "The server does not answer at the moment.", DEADLINE_EXCEEDED: "The server took too long to answer.",
+      INVALID_ARGUMENT: "The request is not right: check the address.", UNAVAILABLE: "The server does not answer at the moment.", DEADLINE_EXCEEDED: "The server took too long to answer.",
     },
   },
 };
@@ -119,7 +128,7 @@ details.notice p { margin: 4px 0; }
 .searching ol { list-style: none; margin: 6px 0 0; padding: 0; overflow: auto; }
 .searching li button { width: 100%; text-align: left; display: block; border-radius: 8px; }
 .searching time { color: var(--quiet); font-size: 12px; }
-mark { background: var(--mark); color: inherit; border-radius: 3px; }
+mark { background: var(--mark); color: var(--ink); border-radius: 3px; }
 .progress { padding: 8px 14px; background: var(--paper); border-bottom: 1px solid var(--line); font-size: 13px; display: flex; gap: 10px; align-items: center; }
 progress { flex: 1; accent-color: var(--accent); height: 8px; }
 .list { flex: 1; overflow-y: auto; overscroll-behavior: contain; padding: 8px 12px 16px; min-height: 0; }
@@ -243,15 +252,24 @@ export class Gateway {
   /**
    * Call `onEvent(name, data)` for every event of the stream until `signal` aborts, going on where it broke
    * off. `onState(isLive)` tells when it breaks and when it is back. Throws what the gateway refuses for good.
+   * A page out of sight does without: a browser has six connections to an address, for all its windows.
    */
   async listen(query, { onEvent, onState = () => {}, signal }) {
     let lastId = "";
     let pause = STREAM_PAUSE_MS[0];
     let isRefused = false;
+    let wasLive = false;
     while (!signal.aborted) {
+      await inSight(signal);
+      const hiding = new AbortController();
+      const either = AbortSignal.any([signal, hiding.signal]);
+      document.addEventListener("visibilitychange", () => { if (document.hidden) hiding.abort(); }, { signal: either });
       try {
-        const answer = await this.fetch("/conversations/stream", { query, signal, headers: lastId ? { "Last-Event-ID": lastId } : {} });
+        const answer = await this.fetch("/conversations/stream", { query, signal: either, headers: lastId ? { "Last-Event-ID": lastId } : {} });
         onState(true);
+        // What came since the last time, nobody can say.
+        if (wasLive && !lastId) onEvent("reset", {});
+        wasLive = true;
         isRefused = false;
         pause = STREAM_PAUSE_MS[0];
         for await (const event of events(answer.body)) {
@@ -260,13 +278,14 @@ export class Gateway {
         }
       } catch (error) {
         if (signal.aborted) return;
-        if (error instanceof Refused && error.status === 400 && lastId) { lastId = ""; onEvent("reset", {}); continue; }
+        if (hiding.signal.aborted) { onState(false); continue; }
+        if (error instanceof Refused && error.status === 400 && lastId) { lastId = ""; continue; }
         if (error instanceof Refused && [401, 403, 404].includes(error.status)) {
           // A token that has just expired may have a successor: it is asked for once more.
           if (isRefused || error.status !== 401) { onState(false); throw error; }
           isRefused = true;
         }
-      }
+      } finally { hiding.abort(); }
       onState(false);
       await new Promise(done => setTimeout(done, pause * (0.5 + Math.random() / 2)));
       pause = Math.min(pause * 2, STREAM_PAUSE_MS[1]);
@@ -274,12 +293,50 @@ export class Gateway {
   }
 }
 
-/** Read server-sent events from a body. */
+/** Wait until the page is in sight, or nobody waits any more. */
+async function inSight(signal) {
+  while (document.hidden && !signal.aborted) {
+    await new Promise(done => {
+      signal.addEventListener("abort", done, { once: true });
+      document.addEventListener("visibilitychange", done, { once: true });
+    });
+  }
+}
+
+/** One stream of everything for all parts of a page, each of which listens as it would to the gateway. */
+export class Feed {
+  constructor(gateway) {
+    this.gateway = gateway;
+    this.listeners = new Set();
+    this.isLive = false;
+  }
+
+  /** Run the stream until `signal` aborts. Throws what the gateway refuses for good. */
+  run(signal) {
+    const each = act => { for (const listener of [...this.listeners]) act(listener); };
+    return this.gateway.listen({}, {
+      signal,
+      onState: isLive => { this.isLive = isLive; each(listener => listener.onState?.(isLive)); },
+      onEvent: (name, data) => each(listener => listener.onEvent(name, data)),
+    });
+  }
+
+  async listen(_query, listener) {
+    this.listeners.add(listener);
+    listener.signal.addEventListener("abort", () => this.listeners.delete(listener), { once: true });
+    if (!this.isLive) return;
+    listener.onState?.(true);
+    listener.onEvent("ready", {});
+  }
+}
+
+/** Read server-sent events from a body, until it ends or nothing comes any more. */
 async function* events(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let held = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const silence = setTimeout(() => reader.cancel(), SILENCE_MS);
+    const { value, done } = await reader.read().finally(() => clearTimeout(silence));
     if (done) return;
     held += value;
     let end;
@@ -319,7 +376,10 @@ function order(one, other) {
   return one.timestamp === other.timestamp ? (one.id < other.id ? -1 : 1) : Date.parse(one.timestamp) - Date.parse(other.timestamp) || (one.timestamp < other.timestamp ? -1 : 1);
 }
 
-function nameOf(party, texts) { return party.name || party.number || party.userId || texts.unnamed; }
+function nameOf(party, texts) { return plain(party.name) || party.number || party.userId || texts.unnamed; }
+
+/** A name without the marks that would have it read otherwise than it is. */
+export function plain(name) { return (name || "").replace(DIRECTION_MARKS, ""); }
 
 class Bubbles {
   constructor(panel) { this.panel = panel; }
@@ -334,7 +394,7 @@ class Bubbles {
     const time = this.panel.clock.format(new Date(message.timestamp));
     const item = h("li", {
       class: `message ${isSystem ? "system" : isOurs ? "ours" : "theirs"}`, part: "message", tabindex: "-1",
-      "data-id": message.id, "aria-label": `${who}, ${time}`,
+      "data-id": message.id, "aria-label": `${who}, ${time}: ${lineOf(message, this.panel.language).slice(0, 500)}`,
     });
     const bubble = h("div", { class: "bubble", part: "bubble" });
     if (this.panel.isGroup && !isOurs) bubble.append(h("div", { class: "sender" }, nameOf(message.from, texts)));
@@ -355,7 +415,7 @@ class Bubbles {
     if (!context?.messageId) return parts;
     const target = this.panel.byId.get(context.messageId)?.message;
     parts.push(h("blockquote", {}, h("button", { type: "button", "data-jump": context.messageId },
-      h("span", { class: "sr" }, `${texts.reply}: `),
+      target ? h("span", { class: "sr" }, `${texts.reply}: `) : null,
       h("b", {}, target ? (target.direction === "OUTBOUND" ? texts.you : nameOf(target.from, texts)) : texts.reply),
       target ? lineOf(target, this.panel.language).slice(0, 160) : texts.replyMissing)));
     return parts;
@@ -368,7 +428,7 @@ class Bubbles {
     if (MEDIA.includes(message.type)) return this.media(message, content[message.type] || {});
     switch (message.type) {
       case "location": return [this.location(message, content.location || {})];
-      case "contacts": return [this.card("contacts", null, this.listed(content.contacts, card => [card?.name?.formatted_name, card?.phones?.[0]?.phone].filter(Boolean).join(" · ")))];
+      case "contacts": return [this.card("contacts", null, this.listed(content.contacts, card => this.contact(card || {})))];
       case "order": return [this.card("order", content.order?.text, this.listed(content.order?.product_items, item => `${item.quantity ?? 1} × ${item.product_retailer_id ?? "?"}${item.item_price ? ` · ${this.price(item)}` : ""}`))];
       case "call": return [this.card("call", null, this.listed(content.calls, event => [event.event || event.status, event.duration ? `${event.duration} s` : ""].filter(Boolean).join(" · ")))];
       case "interactive": case "button": return [h("div", { class: "foot" }, texts.kinds[message.type]), this.text(message.body)];
@@ -386,6 +446,11 @@ class Bubbles {
   listed(items, line) {
     if (!Array.isArray(items) || !items.length) return null;
     return h("ul", {}, ...items.slice(0, 20).map(item => h("li", { dir: "auto" }, line(item) || "—")));
+  }
+
+  contact(card) {
+    const each = (list, key) => (Array.isArray(list) ? list.map(found => found?.[key]) : []);
+    return [card.name?.formatted_name, card.org?.company, ...each(card.phones, "phone"), ...each(card.emails, "email")].filter(Boolean).map(plain).join(" · ");
   }
 
   price(item) {
@@ -414,7 +479,7 @@ class Bubbles {
     else {
       parts.push(h("div", { class: "card" }, h("div", {},
         h("span", { class: "kind" }, texts.kinds[kind]),
-        media.filename ? h("div", { dir: "auto" }, media.filename) : null,
+        media.filename ? h("div", { dir: "auto" }, plain(media.filename)) : null,
         h("small", {}, [media.mime_type, address ? "" : texts.notArchived].filter(Boolean).join(" · ")),
         address ? h("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, texts.open) : null)));
     }
@@ -468,6 +533,8 @@ export class MessageHistoryPanel extends HTMLElement {
     this.token ??= null;
     /** An async function that gives a bearer token; it wins over `token`. */
     this.getToken ??= null;
+    /** A Feed that the page has already; else the panel has a stream of its own. */
+    this.feed ??= null;
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
     this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
@@ -488,6 +555,8 @@ export class MessageHistoryPanel extends HTMLElement {
 
   get leadId() { return this.getAttribute("lead-id") || ""; }
 
+  get leadPath() { return `/leads/${encodeURIComponent(this.leadId)}`; }
+
   get texts() { return TEXTS[this.language]; }
 
   /** Read everything anew. */
@@ -500,15 +569,16 @@ export class MessageHistoryPanel extends HTMLElement {
     this.clock = new Intl.DateTimeFormat(this.language, { hour: "2-digit", minute: "2-digit" });
     this.calendar = new Intl.DateTimeFormat(this.language, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
     this.work = new AbortController();
+    document.addEventListener("pointerdown", event => this.left(event.composedPath()), { signal: this.work.signal });
     this.messages = [];
     this.byId.clear();
     this.quoting.clear();
     this.heard = null;
     /** What is shown, as an object of its own: an answer that was asked for before it belongs nowhere. */
     this.shown = null;
-    this.isLoading = false;
     this.olderCursor = this.newerCursor = null;
     this.build();
+    this.header.hidden = !this.leadId;
     if (!this.leadId) { this.say(this.texts.choose); return; }
     this.open();
   }
@@ -518,14 +588,14 @@ export class MessageHistoryPanel extends HTMLElement {
   build() {
     const { texts } = this;
     const button = (name, label, onclick, more = {}) => h("button", { type: "button", class: "icon", part: "button", "aria-label": label, title: label, onclick, ...more }, icon(name));
-    this.title_ = h("h2", {}, " ");
+    this.title_ = h("h2", {}, "…");
     this.facts = h("div", { class: "facts" });
     this.menuButton = button("menu", texts.menu, () => this.toggleMenu(), { "aria-expanded": "false", "aria-haspopup": "true" });
     this.syncButton = button("sync", texts.sync, () => this.sync());
     this.header = h("header", { part: "header" }, h("div", { class: "who" }, this.title_, this.facts),
       button("search", texts.search, () => this.openSearch()), this.syncButton, this.menuButton);
     this.date = h("input", { type: "date", "aria-label": texts.jump, max: new Date().toLocaleDateString("sv-SE") });
-    this.menu = h("div", { class: "menu", hidden: true }, h("form", { class: "jump", onsubmit: event => { event.preventDefault(); if (this.date.value) this.jumpToDate(this.date.value); } },
+    this.menu = h("div", { class: "menu", hidden: true, onfocusout: event => { if (event.relatedTarget && !this.menu.contains(event.relatedTarget)) this.left([event.relatedTarget]); } }, h("form", { class: "jump", onsubmit: event => { event.preventDefault(); if (this.date.value) this.jumpToDate(this.date.value); } },
       h("label", {}, texts.jump, this.date), button("search", texts.jump, () => {}, { type: "submit" })), h("h3", {}, texts.export),
       ...FORMATS.map(format => h("button", { type: "button", "data-format": format, onclick: () => this.download(format) }, texts.formats[format])));
     this.notice = h("details", { class: "notice", part: "notice", hidden: true });
@@ -557,12 +627,13 @@ export class MessageHistoryPanel extends HTMLElement {
     const { signal } = this.work;
     this.say(this.texts.loading);
     try {
-      const lead = await this.gateway.get(`/leads/${this.leadId}`, {}, signal);
+      const lead = await this.gateway.get(this.leadPath, {}, signal);
       this.isGroup = lead.kind === "group";
       this.isOf = lead.id;
-      this.title_.textContent = lead.name || lead.number || lead.username || this.texts.unnamed;
+      this.title_.textContent = plain(lead.name) || lead.number || lead.username || this.texts.unnamed;
       this.number_ = lead.number;
-      this.connectLive(signal);
+      // A page that is read before the stream has begun would miss what comes in between.
+      await Promise.race([this.connectLive(signal), new Promise(done => setTimeout(done, READY_MS))]);
       await this.show({});
       this.cover(signal);
     } catch (error) { this.refuse(error, () => this.start()); }
@@ -592,21 +663,23 @@ export class MessageHistoryPanel extends HTMLElement {
     this.olderCursor = page.pagination.cursor;
     this.newerCursor = page.pagination.previousCursor;
     this.arrived = 0;
-    this.isLoading = false;
     this.hasFailed = false;
     this.older.textContent = this.texts.loadOlder;
     this.quietly(() => this.insert(page.messages));
-    this.count(page.metadata.totalMessages);
+    this.count(this.totalOf(page));
     this.join();
     this.say(this.messages.length ? "" : this.texts.empty);
     this.buttons();
     this.isPinned = !query.around;
     if (this.isPinned) this.list.scrollTop = this.list.scrollHeight;
-    this.tell("recado-loaded", { leadId: this.leadId, total: page.metadata.totalMessages });
+    this.tell("recado-loaded", { leadId: this.leadId, total: this.totalOf(page) });
     return true;
   }
 
-  /** Show what was heard while a page was on its way. */
+  /** How many messages there are of the lead, or of the one number. */
+  totalOf(page) { return this.getAttribute("instance-id") ? page.pagination.total : page.metadata.totalMessages; }
+
+  /** Show what was heard while a page was on its way: the page may be older. */
   join() {
     const { heard } = this;
     this.heard = null;
@@ -614,13 +687,13 @@ export class MessageHistoryPanel extends HTMLElement {
   }
 
   async loadOlder() {
-    if (this.isLoading || !this.olderCursor) return;
+    if (this.heard || !this.olderCursor) return;
     const { shown } = this;
-    this.isLoading = true;
+    this.heard = [];
     this.hasFailed = false;
     this.older.textContent = this.texts.loading;
     try {
-      const page = await this.read({ order: "desc", cursor: this.olderCursor });
+      const page = await this.read({ order: "desc", limit: PAGE_ON, cursor: this.olderCursor });
       if (shown !== this.shown) return;
       this.olderCursor = page.pagination.cursor;
       this.keepingPlace(() => this.quietly(() => this.insert(page.messages)));
@@ -632,24 +705,25 @@ export class MessageHistoryPanel extends HTMLElement {
       this.older.textContent = `${this.texts.failed} ${this.texts.again}`;
       this.report(error);
     }
-    this.isLoading = false;
+    this.join();
     this.buttons();
   }
 
   async loadNewer() {
-    if (this.isLoading || !this.newerCursor) return;
+    if (this.heard || !this.newerCursor) return;
     const { shown } = this;
-    this.isLoading = true;
+    this.heard = [];
     try {
-      const page = await this.read({ order: "asc", cursor: this.newerCursor });
+      const page = await this.read({ order: "asc", limit: PAGE_ON, cursor: this.newerCursor });
       if (shown !== this.shown) return;
       this.newerCursor = page.pagination.cursor;
       this.keepingPlace(() => this.quietly(() => this.insert(page.messages)));
+      this.say("");
     } catch (error) {
       if (shown !== this.shown) return;
       this.refuse(error, () => this.loadNewer());
     }
-    this.isLoading = false;
+    this.join();
     this.buttons();
   }
 
@@ -780,7 +854,7 @@ export class MessageHistoryPanel extends HTMLElement {
   }
 
   async goToNewest() {
-    if (this.newerCursor) await this.show({}).catch(error => this.refuse(error, () => this.goToNewest()));
+    if (this.newerCursor) await this.show({}).catch(error => this.excuse(error, () => this.goToNewest()));
     this.list.scrollTop = this.list.scrollHeight;
     this.arrived = 0;
     this.buttons();
@@ -792,8 +866,8 @@ export class MessageHistoryPanel extends HTMLElement {
     try {
       if (!this.byId.has(messageId) && !await this.show({ around: messageId })) return;
     } catch (error) {
-      if (error.status === 404) this.inform(this.texts.replyMissing);
-      else this.refuse(error, () => this.jumpTo(messageId));
+      if (error.status === 404) this.inform(this.texts.missing);
+      else this.excuse(error, () => this.jumpTo(messageId));
       return;
     }
     const element = this.byId.get(messageId)?.element;
@@ -806,48 +880,78 @@ export class MessageHistoryPanel extends HTMLElement {
     this.buttons();
   }
 
-  /** Show the first message of a day, or after it. */
+  /** Show the first message of a day ("2026-11-22"), or after it. */
   async jumpToDate(day) {
+    const start = new Date(`${day}T00:00:00`);
+    if (Number.isNaN(start.getTime())) throw new RangeError(`no day: ${day}`);
     this.toggleMenu(false);
     try {
-      const start = new Date(`${day}T00:00:00`);
       const page = await this.gateway.get("/conversations/sync", { leadId: this.leadId, instanceId: this.getAttribute("instance-id"), fromDate: start.toISOString(), limit: 1 }, this.work.signal);
       if (page.messages.length) await this.jumpTo(page.messages[0].id);
       else this.inform(this.texts.nothingThen);
-    } catch (error) { this.refuse(error, () => this.jumpToDate(day)); }
+    } catch (error) { this.excuse(error, () => this.jumpToDate(day)); }
   }
 
   // Search
 
   openSearch() { this.searching.hidden = false; this.query.focus(); this.query.select(); }
 
-  closeSearch() { this.searching.hidden = true; this.hits.replaceChildren(); this.hitCount.textContent = ""; this.list.focus(); }
+  closeSearch() { this.searching.hidden = true; this.found = null; this.hits.replaceChildren(); this.hitCount.textContent = ""; this.list.focus(); }
 
-  async search() {
+  /** Look for what is typed; with a cursor, for more of the same. */
+  async search(cursor = "") {
     const text = this.query.value.trim();
     if (!text) return;
+    // Answers may overtake each other: the last question counts.
+    const found = (this.found = {});
+    const query = { q: text, leadId: this.leadId, instanceId: this.getAttribute("instance-id"), limit: 50, cursor };
     try {
-      const found = await this.gateway.get("/messages/search", { q: text, leadId: this.leadId, instanceId: this.getAttribute("instance-id"), limit: 50 }, this.work.signal);
-      const total = found.pagination.total;
-      this.hitCount.textContent = total ? this.texts.hits(found.pagination.totalIsMinimum ? `${total}+` : total) : this.texts.noHits;
-      this.hits.replaceChildren(...found.messages.map(hit => h("li", {}, h("button", { type: "button", onclick: () => this.jumpTo(hit.message.id) },
-        h("time", {}, `${this.calendar.format(new Date(hit.message.timestamp))} `),
-        h("span", { dir: "auto" }, ...hit.snippet.map(piece => (piece.match ? h("mark", {}, piece.text) : piece.text)))))));
-    } catch (error) { this.refuse(error, () => this.search()); }
+      const page = await this.gateway.get("/messages/search", query, this.work.signal);
+      if (found !== this.found) return;
+      const { total, totalIsMinimum } = page.pagination;
+      this.hitCount.textContent = total ? this.texts.hits(`${number(total, this.language)}${totalIsMinimum ? "+" : ""}`) : this.texts.noHits;
+      const lines = page.messages.map(hit => this.hit(hit));
+      if (cursor) this.hits.lastElementChild.replaceWith(...lines);
+      else this.hits.replaceChildren(...lines);
+      // The button that was pressed has made room for what it brought.
+      if (cursor) lines[0]?.firstElementChild.focus();
+      const next = page.pagination.cursor;
+      if (next) this.hits.append(h("li", {}, h("button", { type: "button", class: "more", onclick: () => this.search(next) }, this.texts.loadOlder)));
+    } catch (error) {
+      if (found !== this.found || this.work.signal.aborted) return;
+      this.hitCount.textContent = `${this.texts.failed} ${this.reason(error)}`;
+      this.report(error);
+    }
+  }
+
+  hit({ message, snippet }) {
+    return h("li", {}, h("button", { type: "button", onclick: () => this.jumpTo(message.id) },
+      h("time", {}, `${this.calendar.format(new Date(message.timestamp))} `),
+      h("span", { dir: "auto" }, ...snippet.map(piece => (piece.match ? h("mark", {}, piece.text) : piece.text)))));
   }
 
   // Live
 
+  /** Listen; resolves when what comes is heard, or cannot be. */
   connectLive(signal) {
-    this.gateway.listen({ leadId: this.leadId }, {
-      signal,
-      onState: isLive => { this.isLive = isLive; this.count(this.total); },
-      onEvent: (name, data) => {
-        if (name === "reset") this.readAnew();
-        if (name === "lead") this.changed(signal);
-        if (name === "message") this.hear(data.message);
-      },
-    }).catch(error => this.report(error));
+    const isOther = data => this.feed && data.leadId && ![this.leadId, this.isOf].includes(data.leadId);
+    return new Promise(begun => {
+      (this.feed || this.gateway).listen({ leadId: this.leadId }, {
+        signal,
+        onState: isLive => {
+          this.isLive = isLive;
+          this.count(this.total);
+          if (!isLive) begun();
+        },
+        onEvent: (name, data) => {
+          if (name === "ready") begun();
+          if (name === "reset") this.readAnew();
+          if (isOther(data)) return;
+          if (name === "lead") this.changed(signal);
+          if (name === "message") this.hear(data.message);
+        },
+      }).catch(error => { begun(); this.report(error); });
+    });
   }
 
   /** Too much has changed to be told: read again what is being looked at. */
@@ -892,10 +996,10 @@ export class MessageHistoryPanel extends HTMLElement {
   }
 
   async rename(signal) {
-    const lead = await this.gateway.get(`/leads/${this.leadId}`, {}, signal).catch(() => null);
+    const lead = await this.gateway.get(this.leadPath, {}, signal).catch(() => null);
     if (!lead) return;
     this.isOf = lead.id;
-    this.title_.textContent = lead.name || lead.number || lead.username || this.texts.unnamed;
+    this.title_.textContent = plain(lead.name) || lead.number || lead.username || this.texts.unnamed;
     const only = this.getAttribute("instance-id");
     const counted = only ? lead.conversations.filter(found => found.instanceId === only) : lead.conversations;
     this.count(counted.reduce((sum, found) => sum + found.messageCount, 0));
@@ -921,8 +1025,16 @@ export class MessageHistoryPanel extends HTMLElement {
     if (!signal.aborted) this.syncButton.disabled = false;
   }
 
-  inform(text) {
-    this.progress.replaceChildren(h("span", {}, text), h("button", { type: "button", class: "icon", "aria-label": this.texts.close, onclick: () => { this.progress.hidden = true; } }, icon("close", 16)));
+  /** Say that what was asked for is not to be had, where it is seen from anywhere, with a way to try again. */
+  excuse(error, again) {
+    if (this.work.signal.aborted) return;
+    const retry = () => { this.progress.hidden = true; again(); };
+    this.inform(`${this.texts.failed} ${this.reason(error)}`, h("button", { type: "button", onclick: retry }, this.texts.again));
+    this.report(error);
+  }
+
+  inform(text, ...more) {
+    this.progress.replaceChildren(h("span", {}, text), ...more, h("button", { type: "button", class: "icon", "aria-label": this.texts.close, onclick: () => { this.progress.hidden = true; } }, icon("close", 16)));
     this.progress.hidden = false;
   }
 
@@ -931,7 +1043,7 @@ export class MessageHistoryPanel extends HTMLElement {
     try {
       const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
       const table = format === "csv" ? { bom: "true", separator: this.language === "pt-BR" ? ";" : "," } : {};
-      const answer = await this.gateway.fetch(`/leads/${this.leadId}/export`, { query: { format, lang: this.language, timeZone: zone, instanceId: this.getAttribute("instance-id"), ...table } });
+      const answer = await this.gateway.fetch(`${this.leadPath}/export`, { query: { format, lang: this.language, timeZone: zone, instanceId: this.getAttribute("instance-id"), ...table } });
       const name = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") || "")?.[1] || `conversation.${format}`;
       const address = URL.createObjectURL(await answer.blob());
       const link = h("a", { href: address, download: name });
@@ -941,7 +1053,7 @@ export class MessageHistoryPanel extends HTMLElement {
   }
 
   async cover(signal) {
-    const found = await this.gateway.get(`/leads/${this.leadId}/coverage`, {}, signal).catch(() => null);
+    const found = await this.gateway.get(`${this.leadPath}/coverage`, {}, signal).catch(() => null);
     const lines = (found?.conversations || []).map(row => h("p", {}, (found.conversations.length > 1 ? `${row.instanceName || row.displayPhoneNumber}: ` : "") + row.statement[this.language]));
     this.notice.replaceChildren(h("summary", {}, this.texts.coverage), ...lines);
     this.notice.hidden = !lines.length;
@@ -974,7 +1086,7 @@ export class MessageHistoryPanel extends HTMLElement {
   /** Say in the reader's language why something was refused. */
   reason(error) {
     if (!(error instanceof Refused)) return this.texts.reasons.UNAVAILABLE;
-    return this.texts.reasons[error.code] || error.message;
+    return this.texts.reasons[error.code] || (error.status >= 500 ? this.texts.reasons.UNAVAILABLE : error.message);
   }
 
   report(error) {
@@ -988,6 +1100,13 @@ export class MessageHistoryPanel extends HTMLElement {
     this.menuButton.setAttribute("aria-expanded", String(isOpen));
     if (isOpen) this.date.focus();
     else if (this.shadowRoot.activeElement === null || this.menu.contains(this.shadowRoot.activeElement)) this.menuButton.focus();
+  }
+
+  /** Close the menu when something else is touched or takes the focus; its own button does so by itself. */
+  left(touched) {
+    if (this.menu.hidden || touched.includes(this.menu) || touched.includes(this.menuButton)) return;
+    this.menu.hidden = true;
+    this.menuButton.setAttribute("aria-expanded", "false");
   }
 
   clicked(event) {

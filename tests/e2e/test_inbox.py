@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import (
+    APIResponse,
     Browser,
     BrowserContext,
     Error as PlaywrightError,
@@ -45,7 +46,7 @@ FLAGS = [
     "--disable-sync",
 ]
 DAY = 86_400
-COUNT = 130
+COUNT = 230
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>"
 
 pytestmark = [
@@ -88,7 +89,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
                 stack,
                 wire.messages(
                     *(
-                        wire.text(f"w{n:03}", f"pedido número {n}", at=wire.NOON + n * DAY // 4)
+                        wire.text(f"w{n:03}", f"pedido número {n}", at=wire.NOON + n * DAY // 8)
                         for n in range(start, start + 10)
                     )
                 ),
@@ -133,7 +134,7 @@ def visit(browser: Browser, shop: Shop) -> Iterator[Callable[..., Page]]:
             "console",
             lambda told: (
                 wrong.append(told.text)
-                if told.type == "error" and not re.search("401|503", told.text)
+                if told.type == "error" and not re.search("401|404|503", told.text)
                 else None
             ),
         )
@@ -196,13 +197,13 @@ def test_a_person_finds_a_lead_and_reads_back_to_the_beginning(visit: Callable[.
     assert len(shown(page)) == 50
 
     page.get_by_role("button", name="Carregar mais").click()
-    expect(page.locator("li.message")).to_have_count(100)
+    expect(page.locator("li.message")).to_have_count(200)
     page.locator(".list").evaluate("list => { list.scrollTop = 200; }")
     expect(page.locator("li.message")).to_have_count(COUNT)
     expect(page.get_by_role("button", name="Carregar mais")).to_be_hidden()
     assert shown(page) == [f"pedido número {n}" for n in range(COUNT)]
     assert page.locator("li.day").count() == len(
-        {(wire.NOON - 3 * 3600 + n * DAY // 4) // DAY for n in range(COUNT)}
+        {(wire.NOON - 3 * 3600 + n * DAY // 8) // DAY for n in range(COUNT)}
     )
 
 
@@ -216,7 +217,7 @@ def test_loading_older_messages_keeps_what_is_read_in_its_place(visit: Callable[
     watched = page.locator("li.message", has=text)
     before = watched.evaluate(top)
 
-    expect(page.locator("li.message")).to_have_count(100)
+    expect(page.locator("li.message")).to_have_count(200)
     page.wait_for_timeout(300)
 
     assert abs(watched.evaluate(top) - before) <= 90
@@ -360,24 +361,28 @@ def test_it_is_used_with_the_keyboard_alone(visit: Callable[..., Page], shop: Sh
 
 
 class Held:
-    """Requests whose answers are kept back for a while."""
+    """Requests that are answered at once, and whose answers are kept back for a while."""
 
     def __init__(self, page: Page, part: str) -> None:
         self._page = page
-        self._routes: list[Route] = []
-        page.route(lambda address: part in address, lambda route: self._routes.append(route))
+        self._held: list[tuple[Route, APIResponse]] = []
+        page.route(lambda address: part in address, self._hold)
+
+    def _hold(self, route: Route) -> None:
+        self._held.append((route, route.fetch()))
 
     def wait_for(self, count: int) -> None:
         for _ in range(100):
-            if len(self._routes) >= count:
+            if len(self._held) >= count:
                 return
             self._page.wait_for_timeout(50)
-        raise AssertionError(f"{len(self._routes)} of {count} were asked for")
+        raise AssertionError(f"{len(self._held)} of {count} were asked for")
 
     def let_go(self, number: int) -> None:
+        route, answer = self._held[number]
         # The page may have given it up.
         with contextlib.suppress(PlaywrightError):
-            self._routes[number].continue_()
+            route.fulfill(response=answer)
         self._page.wait_for_timeout(300)
 
 
@@ -434,6 +439,221 @@ def test_of_two_jumps_the_last_one_counts_and_news_still_arrive(visit: Callable[
     expect(page.locator(".float")).to_have_text("1 nova mensagem")
 
 
+def test_what_is_heard_while_older_messages_are_on_their_way_is_shown_on_them(
+    visit: Callable[..., Page], shop: Shop
+):
+    page = visit()
+    choose(page, "Ana Souza")
+    older = Held(page, "cursor=")
+    page.locator(".list").evaluate("list => { list.scrollTop = 0; }")
+    older.wait_for(1)
+
+    told = {"from": wire.ANA, "id": "r2", "timestamp": str(wire.NOON + 43 * DAY), "type": "reaction"}
+    reacted = {**told, "reaction": {"message_id": "w100", "emoji": "🍀"}}
+    post(shop.stack, wire.messages(reacted, wire.text("live-4", "e agora?", at=wire.NOON + 43 * DAY)))
+    expect(page.locator("#lead-list button").first).to_contain_text("e agora?")
+    older.let_go(0)
+
+    text = page.locator(".text", has_text=re.compile("^pedido número 100$"))
+    expect(page.locator("li.message", has=text).locator(".reactions")).to_contain_text("🍀")
+
+
+def test_what_arrives_while_the_newest_page_is_on_its_way_is_shown(visit: Callable[..., Page], shop: Shop):
+    page = visit()
+    choose(page, "Ana Souza")
+    page.get_by_role("button", name="Buscar na conversa").click()
+    page.keyboard.type('"número 150"')
+    page.keyboard.press("Enter")
+    page.locator(".searching li button").first.click()
+    expect(page.locator("li.message.found")).to_contain_text("pedido número 150")
+    newer = Held(page, "order=asc")
+    page.locator(".list").evaluate("list => { list.scrollTop = list.scrollHeight; }")
+    newer.wait_for(1)
+
+    shop.write("live-5", "no meio do caminho", at=wire.NOON + 44 * DAY)
+    expect(page.locator("#lead-list button").first).to_contain_text("no meio do caminho")
+    newer.let_go(0)
+
+    expect(page.locator("li.message").last).to_contain_text("no meio do caminho")
+
+
+def test_of_two_searches_the_last_one_counts_and_all_hits_can_be_reached(visit: Callable[..., Page]):
+    page = visit()
+    choose(page, "Ana Souza")
+    page.get_by_role("button", name="Buscar na conversa").click()
+    searches = Held(page, "/messages/search")
+    page.keyboard.type("nada disso")
+    page.keyboard.press("Enter")
+    searches.wait_for(1)
+    page.locator(".searching input").fill("pedido")
+    page.keyboard.press("Enter")
+    searches.wait_for(2)
+    searches.let_go(1)
+    searches.let_go(0)
+    page.unroute_all()
+
+    hits = page.locator(".searching li button")
+    expect(hits).to_have_count(51)
+    expect(page.locator(".searching [role=status]")).to_contain_text(re.compile(r"^2\d\d resultados$"))
+    hits.last.press("Enter")
+    expect(hits).to_have_count(101)
+    expect(hits.nth(50)).to_be_focused()
+
+    page.fill("#search", "pedido")
+    found = page.locator("#hit-list button")
+    expect(found).to_have_count(21)
+    expect(page.locator("#hit-total")).to_have_text(re.compile(r"^\(2\d\d\)$"))
+    found.last.click()
+    expect(found).to_have_count(41)
+
+
+def test_a_hit_that_is_chosen_again_is_gone_to_again(visit: Callable[..., Page]):
+    page = visit()
+    page.fill("#search", '"numero 7"')
+    hit = page.locator("#hit-list button").first
+    hit.click()
+    expect(page.locator("li.message.found")).to_be_in_viewport()
+    page.locator(".list").evaluate("list => { list.scrollTop = list.scrollHeight; }")
+    expect(page.locator("li.message.found")).not_to_be_in_viewport()
+
+    hit.click()
+
+    expect(page.locator("li.message.found")).to_be_in_viewport()
+
+
+def test_what_is_quoted_and_not_there_is_said_to_be_missing(visit: Callable[..., Page], shop: Shop):
+    quoting = wire.text("q2", "e o outro?", at=wire.NOON + 45 * DAY, context={"id": "of-another-system"})
+    post(shop.stack, wire.messages(quoting))
+    page = visit()
+    choose(page, "Ana Souza")
+
+    page.locator("li.message", has_text="e o outro?").locator("blockquote button").press("Enter")
+
+    expect(page.locator(".progress")).to_contain_text("Essa mensagem não está neste histórico.")
+
+
+def test_the_menu_closes_when_something_else_is_touched(visit: Callable[..., Page]):
+    page = visit()
+    choose(page, "Ana Souza")
+    page.get_by_role("button", name="Mais ações").click()
+    expect(page.locator(".menu")).to_be_visible()
+    page.locator("li.message").last.click()
+    expect(page.locator(".menu")).to_be_hidden()
+
+    page.get_by_role("button", name="Mais ações").click()
+    page.locator(".menu button").last.focus()
+    page.keyboard.press("Tab")
+    expect(page.locator(".menu")).to_be_hidden()
+
+
+def test_the_panel_of_one_number_counts_only_its_messages(visit: Callable[..., Page], shop: Shop):
+    added = shop.stack.run(
+        *("instance", "add", "--tenant", "padaria", "--waba-id", wire.WABA_ID),
+        *("--phone-number-id", "106540352242999", "--display-phone-number", "551140000099"),
+    )
+    bia = {"sender": "5511977776666"}
+    named = {"contacts": [wire.contact("5511977776666", "Bia Lima")]}
+    post(shop.stack, wire.messages(*(wire.text(f"b{n}", f"aqui {n}", **bia) for n in range(3)), **named))
+    there = {"number_id": "106540352242999", **named}
+    post(shop.stack, wire.messages(*(wire.text(f"c{n}", f"ali {n}", **bia) for n in range(2)), **there))
+    page = visit()
+    choose(page, "Bia Lima")
+    facts = page.locator("message-history-panel .who .facts")
+    expect(facts).to_contain_text("5 mensagens")
+
+    page.locator("#panel").evaluate(
+        "(panel, id) => panel.setAttribute('instance-id', id)", added.stdout.strip()
+    )
+
+    expect(facts).to_contain_text("2 mensagens")
+    expect(page.locator("li.message")).to_have_count(2)
+    post(shop.stack, wire.messages(wire.text("c9", "ali 9", at=wire.NOON + 9, **bia), **there))
+    expect(facts).to_contain_text("3 mensagens")
+
+
+def test_somebody_new_is_marked_for_those_who_see_and_those_who_hear(visit: Callable[..., Page], shop: Shop):
+    page = visit()
+    choose(page, "Ana Souza")
+    expect(page.locator("message-history-panel .who .facts")).to_contain_text("ao vivo")
+
+    caio = wire.contact("5511966665555", "Caio Reis")
+    said = wire.text("n1", "primeira vez", sender="5511966665555")
+    post(shop.stack, wire.messages(said, contacts=[caio]))
+
+    entry = page.locator("#lead-list button", has_text="Caio Reis")
+    expect(entry).to_contain_text("nova mensagem")
+    entry.click()
+    expect(entry).not_to_contain_text("nova mensagem")
+
+
+def test_a_page_has_one_connection_for_what_comes_and_none_out_of_sight(
+    visit: Callable[..., Page], shop: Shop
+):
+    page = visit(signed_in=False)
+    begun: list[str] = []
+    ended: list[str] = []
+    page.on("request", lambda told: begun.append(told.url) if "/stream" in told.url else None)
+    page.on("requestfailed", lambda told: ended.append(told.url) if "/stream" in told.url else None)
+    page.fill("#token", shop.token)
+    page.keyboard.press("Enter")
+    choose(page, "Ana Souza")
+    facts = page.locator("message-history-panel .who .facts")
+    expect(facts).to_contain_text("ao vivo")
+    assert (len(begun), len(ended)) == (1, 0)
+
+    hide = """isHidden => {
+      Object.defineProperty(document, "hidden", { configurable: true, get: () => isHidden });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(hide, True)
+    expect(facts).to_contain_text("sem conexão ao vivo")
+    shop.write("unseen-1", "enquanto ninguém via", at=wire.NOON + 61 * DAY)
+    page.wait_for_timeout(1000)
+    assert (len(begun), len(ended)) == (1, 1)
+    page.evaluate(hide, False)
+
+    expect(page.locator("li.message").last).to_contain_text("enquanto ninguém via")
+    assert len(begun) == 2
+
+
+def test_a_stream_that_has_gone_silent_is_begun_anew(visit: Callable[..., Page], shop: Shop):
+    page = visit(signed_in=False)
+    page.clock.install()
+    page.reload()
+    page.fill("#token", shop.token)
+    page.keyboard.press("Enter")
+    choose(page, "Ana Souza")
+    expect(page.locator("message-history-panel .who .facts")).to_contain_text("ao vivo")
+
+    with page.expect_request(lambda told: "/stream" in told.url and "last-event-id" in told.headers):
+        page.clock.fast_forward(41_000)
+
+
+def test_an_inbox_that_is_away_says_so_and_comes_back(visit: Callable[..., Page], shop: Shop):
+    page = visit(signed_in=False)
+    away = {"status": 503, "body": "{}"}
+    page.route("**/session", lambda route: route.fulfill(**away), times=1)
+    page.fill("#token", shop.token)
+    page.keyboard.press("Enter")
+    expect(page.locator("#sign-in-error")).to_contain_text("O servidor não responde no momento")
+
+    page.route("**/leads?**", lambda route: route.fulfill(**away), times=1)
+    page.fill("#token", shop.token)
+    page.keyboard.press("Enter")
+    expect(page.locator("#lead-state")).to_contain_text("Não foi possível carregar.")
+    page.get_by_role("button", name="Tentar de novo").click()
+    expect(page.locator("#lead-list button").first).to_be_visible()
+
+    page.route("**/session", lambda route: route.fulfill(**away), times=1)
+    page.reload()
+    expect(page.locator("#lead-list button").first).to_be_visible()
+
+    page.route("**/session", lambda route: route.fulfill(**away), times=1)
+    page.click("#sign-out")
+    expect(page.locator("#sign-in-error")).to_contain_text("ainda não saiu")
+    assert page.locator("#lead-list li").count() == 0
+
+
 def test_who_signs_in_next_sees_nothing_of_who_was_there_before(visit: Callable[..., Page]):
     page = visit()
     choose(page, "Ana Souza")
@@ -443,6 +663,7 @@ def test_who_signs_in_next_sees_nothing_of_who_was_there_before(visit: Callable[
     expect(page.locator("#sign-in-error")).to_have_text("A sessão terminou: entre de novo.")
 
     assert page.locator("li.message, #lead-list li, #hit-list li").count() == 0
+    assert page.input_value("#search") == ""
 
 
 def test_a_session_that_ends_says_so_by_itself(visit: Callable[..., Page], shop: Shop):
@@ -526,6 +747,9 @@ def test_nothing_serious_stands_in_the_way_of_those_who_see_or_hear_otherwise(
     expect(page.locator(".searching li button").first).to_be_visible()
     page.get_by_role("button", name="Mais ações").click()
     check("search and menu")
+    page.fill("#search", "pedido")
+    expect(page.locator("#hit-list button").first).to_be_visible()
+    check("found in the list")
 
 
 @pytest.fixture
@@ -559,7 +783,7 @@ def test_a_page_of_another_address_embeds_the_panel(
     expect(page.locator("message-history-panel .facts").first).to_contain_text("ao vivo")
     # Whoever gives it no height still sees the newest first.
     expect(page.locator("li.message").last).to_be_in_viewport()
-    shop.write("embedded-1", "também aqui", at=wire.NOON + 50 * DAY)
+    shop.write("embedded-1", "também aqui", at=wire.NOON + 70 * DAY)
     expect(page.locator("li.message").last).to_contain_text("também aqui")
     page.get_by_role("button", name="Sincronizar").click()
     expect(page.locator(".progress")).to_contain_text("Sincronizado")

@@ -267,11 +267,23 @@ def test_whatever_shows_something_of_a_lead_is_on_record(
         (f"/leads/{lead}/coverage", "coverage.read"),
         (f"/leads/{lead}/tickets", "tickets.read"),
         (f"/leads/{lead}/merges", "merges.read"),
+        (f"/leads/{lead}/syncs", "syncs.read"),
         (f"/batches/{batch}", "batch.read"),
     ):
         assert system.get(path, colleague).status_code == 200
         latest = system.get("/audit", owner, subject="caio").json["entries"][0]
-        assert latest["action"] == action
+        assert (latest["action"], latest["leadId"]) == (action, None if action == "batch.read" else lead)
+
+
+def test_whom_a_search_shows_by_name_is_on_record(system: System, owner: str, colleague: str, lead: str):
+    found = system.get("/messages/search", colleague, q="ana souza").json
+
+    assert ([person["id"] for person in found["leads"]], found["messages"]) == ([lead], [])
+    recorded = system.get("/audit", owner, subject="caio").json["entries"]
+    assert {(entry["action"], entry["leadId"], entry["count"]) for entry in recorded} == {
+        ("messages.search", None, 0),
+        ("leads.list", lead, 1),
+    }
 
 
 # The stream

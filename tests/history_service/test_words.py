@@ -15,6 +15,8 @@ from history_service.words import Forms, Marks, Piece, Term
         ("pedido -boleto", [Term(("pedido",), False, False), Term(("boleto",), False, True)]),
         ('-"bom dia"', [Term(("bom", "dia"), True, True)]),
         ("ana@loja.com", [Term(("ana", "loja", "com"), False, False)]),
+        ("“bom dia” «boa noite»", [Term(("bom", "dia"), True, False), Term(("boa", "noite"), True, False)]),
+        ("¿hola? fim—começo", [Term(("hola",), False, False), Term(("fim", "começo"), False, False)]),
         ('"sem fim', [Term(("sem", "fim"), True, False)]),
         ("\uff50\uff45\uff44\uff49\uff44\uff4f", [Term(("pedido",), False, False)]),
         ("!!! ?? --", []),
@@ -68,6 +70,11 @@ def test_what_was_found_is_marked_whatever_its_case_and_accents():
         Piece("dia", True),
         Piece(", diário", False),
     ]
+
+
+@pytest.mark.parametrize("text", ["Disse “olá”", "¡Olá! ¿qué tal?", "fim—olá…", "«olá»"])
+def test_what_stands_between_signs_of_any_kind_is_marked_without_them(text: str):
+    assert Piece("olá", True) in words.snippet(text.lower(), Marks((), frozenset({"ola"})))
 
 
 def test_a_long_text_is_cut_around_what_was_found():
