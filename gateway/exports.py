@@ -26,7 +26,10 @@ _TIMEOUT_S: Final = 3600.0
 
 
 class NewExport(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
-    """What to export; without leads, all that the token opens."""
+    """What to export; without leads, all that the token opens.
+
+    csv comes with the mark by which Excel knows UTF-8, and parted by semicolons where `lang` is pt-BR.
+    """
 
     format: Literal["jsonl", "csv", "html", "txt"] = "jsonl"
     lang: Literal["en", "pt-BR"] = "en"

@@ -4,7 +4,6 @@ JWT: our own, signed with a shared secret, and those of an identity provider, si
 """
 
 import hashlib
-import math
 import threading
 import time
 from collections import OrderedDict
@@ -16,6 +15,8 @@ import msgspec
 
 from plumbing import errors, jwks, settings
 
+# 9999-12-31T23:59:59Z: beyond it, a time in milliseconds was taken for one in seconds.
+_LATEST_S: Final = 253_402_300_799
 _ALGORITHM: Final = "HS256"
 _SECRET_BYTES_MIN: Final = 32
 _TOKEN_CHARS_MAX: Final = 8192
@@ -201,7 +202,7 @@ class Verifier:
         now = self._clock()
         skew_s = 0.0 if is_own else self._clock_skew_s
         # A time that is no number (NaN, which Python reads in JSON) is neither before nor after now.
-        is_good = now < claims.exp + skew_s < math.inf
+        is_good = now < claims.exp + skew_s <= _LATEST_S
         if claims.nbf is not None:
             is_good = is_good and claims.nbf <= now + skew_s
         # iat of our own is not looked at: a service whose clock is ahead is no reason to refuse.

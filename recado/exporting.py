@@ -63,6 +63,7 @@ class Exporter:
         progress = capture_pb2.UpdateExportRequest(tenant=tenant, export_id=export_id, status="in_progress")
         if work.export.status in ("completed", "failed"):
             return
+        self._call(self._capture.UpdateExport, progress)
         try:
             if self._folder is None:
                 raise errors.FailedPrecondition("the worker has no RECADO_EXPORTS_DIR")
@@ -104,6 +105,8 @@ class Exporter:
             language="pt-BR" if work.request.language == "pt-BR" else "en",
             time_zone=ZoneInfo(work.request.time_zone or "UTC"),
             with_bom=work.request.format == "csv",
+            # As spreadsheets of that language part their columns.
+            separator=";" if work.request.language == "pt-BR" else ",",
         )
         told_at = time.monotonic()
         lead_ids = list(work.request.lead_ids) or self._all_leads(token)

@@ -179,44 +179,72 @@ function hitButton(hit) {
     make("span", "preview whole", ...hit.snippet.map(piece => (piece.match ? make("mark", "", piece.text) : piece.text))));
 }
 
+/** Show the list as it is now. Entries stay where they can: what is pressed, read or focused is not taken away. */
 function show() {
   const sorted = [...leads.values()].sort((one, other) => (other.lastMessageAt || "").localeCompare(one.lastMessageAt || ""));
   const list = find("lead-list");
   const focused = document.activeElement?.dataset?.lead;
-  list.replaceChildren(...sorted.map(lead => {
-    const last = lead.lastMessage;
-    const words = last ? (last.direction === "OUTBOUND" ? TEXTS[language].you : "") + lineOf(last, language) : "";
-    const entry = button(lead.isFresh ? "fresh" : "", () => open(lead.id),
-      face(lead),
-      make("span", "line", make("b", "", nameOf(lead)), lead.isFresh ? make("span", "dot", make("span", "sr", TEXTS[language].fresh)) : null, last ? time(last.timestamp) : null),
-      make("span", "preview", words));
-    entry.dataset.lead = lead.id;
-    entry.tabIndex = -1;
-    entry.setAttribute("aria-current", String(lead.id === panel.getAttribute("lead-id")));
-    return make("li", "", entry);
-  }));
+  const before = new Map([...list.children].map(item => [item.firstElementChild.dataset.lead, item]));
+  sorted.forEach((lead, at) => {
+    const item = before.get(lead.id) || newEntry(lead);
+    before.delete(lead.id);
+    fill(item.firstElementChild, lead);
+    if (list.children[at] !== item) list.insertBefore(item, list.children[at] || null);
+  });
+  for (const item of before.values()) item.remove();
   const current = focused || panel.getAttribute("lead-id");
   const entry = (current && list.querySelector(`[data-lead="${CSS.escape(current)}"]`)) || list.querySelector("button");
   // One stop for Tab, and the arrows within: the conversation is the next stop, however long the list.
+  for (const other of list.querySelectorAll('[tabindex="0"]')) other.tabIndex = -1;
   if (entry) entry.tabIndex = 0;
-  if (focused) entry?.focus();
+  // What is moved loses the focus.
+  if (focused && document.activeElement !== entry) entry?.focus({ preventScroll: true });
+}
+
+function newEntry(lead) {
+  const entry = button("", () => open(lead.id), face(lead),
+    make("span", "line", make("b", ""), make("span", "dot", make("span", "sr")), make("time", "")), make("span", "preview"));
+  entry.dataset.lead = lead.id;
+  entry.tabIndex = -1;
+  return make("li", "", entry);
+}
+
+function fill(entry, lead) {
+  const last = lead.lastMessage;
+  const write = (selector, text) => {
+    const element = entry.querySelector(selector);
+    if (element.textContent !== text) element.textContent = text;
+  };
+  write(".face", letterOf(lead));
+  write("b", nameOf(lead));
+  write(".dot .sr", lead.isFresh ? TEXTS[language].fresh : "");
+  write("time", last ? when(last.timestamp) : "");
+  write(".preview", last ? (last.direction === "OUTBOUND" ? TEXTS[language].you : "") + lineOf(last, language) : "");
+  entry.querySelector("time").dateTime = last?.timestamp || "";
+  entry.querySelector(".dot").hidden = !lead.isFresh;
+  entry.classList.toggle("fresh", Boolean(lead.isFresh));
+  entry.setAttribute("aria-current", String(lead.id === panel.getAttribute("lead-id")));
 }
 
 function nameOf(lead) { return plain(lead.name) || lead.number || lead.username || TEXTS[language].unnamed; }
 
+function letterOf(lead) { return ([...nameOf(lead).replace(/[^\p{L}\p{N}]/gu, "")][0] || "?").toUpperCase(); }
+
 function face(lead) {
-  const letter = [...nameOf(lead).replace(/[^\p{L}\p{N}]/gu, "")][0] || "?";
-  const circle = make("span", "face", letter.toUpperCase());
+  const circle = make("span", "face", letterOf(lead));
   circle.setAttribute("aria-hidden", "true");
   return circle;
 }
 
-function time(timestamp) {
+function when(timestamp) {
   const at = new Date(timestamp);
   const days = Math.round((new Date().setHours(0, 0, 0, 0) - new Date(at).setHours(0, 0, 0, 0)) / 86400000);
-  const text = days === 0 ? at.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" })
+  return days === 0 ? at.toLocaleTimeString(language, { hour: "2-digit", minute: "2-digit" })
     : days === 1 ? TEXTS[language].yesterday : at.toLocaleDateString(language, { day: "2-digit", month: "2-digit", year: "2-digit" });
-  const element = make("time", "", text);
+}
+
+function time(timestamp) {
+  const element = make("time", "", when(timestamp));
   element.dateTime = timestamp;
   return element;
 }

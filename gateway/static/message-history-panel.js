@@ -12,7 +12,7 @@
  * Methods: reload(), jumpTo(messageId), jumpToDate("2026-11-22").
  * Events: recado-loaded {leadId, total}, recado-message {leadId, message}, recado-error {status, code, detail}.
  * Theming: CSS custom properties --recado-* (see `STYLE`) and the parts header, notice, list, message,
- * bubble, footer, button.
+ * bubble, button.
  */
 
 const PAGE = 50;
@@ -54,7 +54,7 @@ const TEXTS = {
     items: n => n === 1 ? "1 item" : `${n} itens`, nothingThen: "Nada nessa data ou depois dela.",
     reasons: {
       NOT_FOUND: "Não foi encontrado, ou este acesso não o mostra.", PERMISSION_DENIED: "Este acesso não permite isso.",
-      UNAUTHENTICATED: "O acesso terminou: entre de novo.", RESOURCE_EXHAUSTED: "Muitos pedidos seguidos: espere um pouco.",
+      UNAUTHENTICATED: "Não há acesso, ou ele terminou: entre de novo.", RESOURCE_EXHAUSTED: "Muitos pedidos seguidos: espere um pouco.",
       INVALID_ARGUMENT: "O pedido não está certo: confira o endereço.", UNAVAILABLE: "O servidor não responde no momento.", DEADLINE_EXCEEDED: "O servidor demorou demais para responder.",
     },
   },
@@ -78,7 +78,7 @@ const TEXTS = {
     items: n => n === 1 ? "1 item" : `${n} items`, nothingThen: "Nothing on that day or after it.",
     reasons: {
       NOT_FOUND: "It was not found, or this access does not show it.", PERMISSION_DENIED: "This access does not allow that.",
-      UNAUTHENTICATED: "The access has ended: sign in again.", RESOURCE_EXHAUSTED: "Too many requests in a row: wait a little.",
+      UNAUTHENTICATED: "There is no access, or it has ended: sign in again.", RESOURCE_EXHAUSTED: "Too many requests in a row: wait a little.",
       INVALID_ARGUMENT: "The request is not right: check the address.", UNAVAILABLE: "The server does not answer at the moment.", DEADLINE_EXCEEDED: "The server took too long to answer.",
     },
   },
@@ -404,6 +404,9 @@ class Bubbles {
     bubble.append(this.foot(message, time));
     item.append(bubble);
     if (message.reactions.length) item.append(this.reactions(message));
+    const { body, content, type, from, revokedAt, revisions, mediaUrl } = message;
+    /** All but the foot and the reactions, to know whether only these have changed. */
+    item.words = JSON.stringify([body, content, type, from, revokedAt, revisions, mediaUrl, bubble.querySelector("blockquote")?.textContent]);
     return item;
   }
 
@@ -528,19 +531,22 @@ export class MessageHistoryPanel extends HTMLElement {
 
   constructor() {
     super();
-    // Not as class fields: what a page has set before this module came would be lost.
-    /** A bearer token. */
-    this.token ??= null;
-    /** An async function that gives a bearer token; it wins over `token`. */
-    this.getToken ??= null;
+    // What a page has set before this module came would hide what is set here.
+    const given = name => {
+      const value = Object.hasOwn(this, name) ? this[name] : null;
+      delete this[name];
+      return value;
+    };
+    this.access = { token: given("token"), getToken: given("getToken") };
     /** A Feed that the page has already; else the panel has a stream of its own. */
-    this.feed ??= null;
+    this.feed = given("feed");
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
     this.attachShadow({ mode: "open" }).adoptedStyleSheets = [sheet];
     this.shadowRoot.addEventListener("keydown", event => this.key(event));
     this.bubbles = new Bubbles(this);
     this.gateway = new Gateway("", async () => (this.getToken ? this.getToken() : this.token));
+    this.isDenied = false;
     this.byId = new Map();
     /** By the id of a message that is not shown yet: the ids of those that quote it. */
     this.quoting = new Map();
@@ -552,6 +558,23 @@ export class MessageHistoryPanel extends HTMLElement {
   disconnectedCallback() { this.stop(); }
 
   attributeChangedCallback(name, before, now) { if (before !== now && this.isConnected) this.start(); }
+
+  /** A bearer token. */
+  get token() { return this.access.token; }
+
+  set token(token) { this.admit({ token }); }
+
+  /** An async function that gives a bearer token; it wins over `token`. */
+  get getToken() { return this.access.getToken; }
+
+  set getToken(getToken) { this.admit({ getToken }); }
+
+  /** Take what gives access; what was asked without it, or with what had ended, is asked again. */
+  admit(given) {
+    const hadNone = !(this.token || this.getToken);
+    this.access = { ...this.access, ...given };
+    if (this.isConnected && (hadNone || this.isDenied)) this.start();
+  }
 
   get leadId() { return this.getAttribute("lead-id") || ""; }
 
@@ -574,6 +597,7 @@ export class MessageHistoryPanel extends HTMLElement {
     this.byId.clear();
     this.quoting.clear();
     this.heard = null;
+    this.isDenied = false;
     /** What is shown, as an object of its own: an answer that was asked for before it belongs nowhere. */
     this.shown = null;
     this.olderCursor = this.newerCursor = null;
@@ -739,10 +763,18 @@ export class MessageHistoryPanel extends HTMLElement {
     }
   }
 
-  /** Draw a message anew in its place. */
+  /** Draw a message anew in its place: of a tick or a reaction, no more than that. */
   draw(entry) {
     const made = this.bubbles.make(entry.message);
-    entry.element.replaceWith(made);
+    const before = entry.element;
+    if (made.words === before.words) {
+      before.querySelector(".bubble").lastElementChild.replaceWith(made.querySelector(".bubble").lastElementChild);
+      before.querySelector(".reactions")?.remove();
+      const reactions = made.querySelector(".reactions");
+      if (reactions) before.append(reactions);
+      return;
+    }
+    before.replaceWith(made);
     entry.element = made;
   }
 
@@ -975,10 +1007,12 @@ export class MessageHistoryPanel extends HTMLElement {
       if (this.olderCursor && oldest && order(message, oldest) < 0) return;
     }
     const wasAtBottom = this.isPinned;
-    this.keepingPlace(() => this.insert([message]));
+    const join = () => this.insert([message]);
+    this.keepingPlace(isKnown ? () => this.quietly(join) : join);
     this.say("");
     if (wasAtBottom) this.list.scrollTop = this.list.scrollHeight;
-    else if (!isKnown) this.arrived += 1;
+    // What comes late, from a time that is shown already, is not at the end that the button leads to.
+    else if (!isKnown && newest && order(message, newest) > 0) this.arrived += 1;
     this.buttons();
     this.tell("recado-message", { leadId: this.leadId, message });
   }
@@ -1090,6 +1124,7 @@ export class MessageHistoryPanel extends HTMLElement {
   }
 
   report(error) {
+    if (error.status === 401) this.isDenied = true;
     if (!this.work.signal.aborted) this.tell("recado-error", { status: error.status || 0, code: error.code || "", detail: error.message });
   }
 

@@ -551,10 +551,10 @@ def test_the_panel_of_one_number_counts_only_its_messages(visit: Callable[..., P
         *("instance", "add", "--tenant", "padaria", "--waba-id", wire.WABA_ID),
         *("--phone-number-id", "106540352242999", "--display-phone-number", "551140000099"),
     )
-    bia = {"sender": "5511977776666"}
-    named = {"contacts": [wire.contact("5511977776666", "Bia Lima")]}
+    bia: dict[str, Any] = {"sender": "5511977776666"}
+    named: dict[str, Any] = {"contacts": [wire.contact("5511977776666", "Bia Lima")]}
     post(shop.stack, wire.messages(*(wire.text(f"b{n}", f"aqui {n}", **bia) for n in range(3)), **named))
-    there = {"number_id": "106540352242999", **named}
+    there: dict[str, Any] = {"number_id": "106540352242999", **named}
     post(shop.stack, wire.messages(*(wire.text(f"c{n}", f"ali {n}", **bia) for n in range(2)), **there))
     page = visit()
     choose(page, "Bia Lima")
@@ -631,7 +631,7 @@ def test_a_stream_that_has_gone_silent_is_begun_anew(visit: Callable[..., Page],
 
 def test_an_inbox_that_is_away_says_so_and_comes_back(visit: Callable[..., Page], shop: Shop):
     page = visit(signed_in=False)
-    away = {"status": 503, "body": "{}"}
+    away: dict[str, Any] = {"status": 503, "body": "{}"}
     page.route("**/session", lambda route: route.fulfill(**away), times=1)
     page.fill("#token", shop.token)
     page.keyboard.press("Enter")
@@ -792,6 +792,144 @@ def test_a_page_of_another_address_embeds_the_panel(
         page.get_by_role("button", name="Planilha (CSV)").click()
     assert downloaded.value.suggested_filename == "Ana-Souza.csv"
     keep(page, "embedded")
+
+
+def test_the_page_of_the_documentation_embeds_the_panel(
+    visit: Callable[..., Page], shop: Shop, elsewhere: str, tmp_path: Path
+):
+    document = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text("utf-8")
+    [written] = re.findall(r"```html\n(.*?)```", document, re.DOTALL)
+    asked = {"Authorization": f"Bearer {shop.token}"}
+    page = visit(signed_in=False)
+    [ana] = page.request.get(f"{shop.address}api/v1/whatsapp/leads?q=ana", headers=asked).json()["leads"]
+    shown_page = re.sub(r'lead-id="[^"]+"', f'lead-id="{ana["id"]}"', written)
+    shown_page = shown_page.replace("https://recado.example", shop.address.rstrip("/"))
+    head = '<!doctype html><meta charset="utf-8"><title>CRM</title><link rel="icon" href="data:,">'
+    (tmp_path / "index.html").write_text(head + shown_page, "utf-8")
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "recado-token").write_text(shop.token)
+
+    page.goto(f"{elsewhere}/index.html")
+
+    expect(page.locator("li.message").last).to_be_in_viewport()
+
+
+def test_a_lead_can_be_chosen_while_others_write(visit: Callable[..., Page], shop: Shop):
+    page = visit()
+    entry = page.locator("#lead-list button", has_text="hacked")
+    listed = page.locator("#lead-list")
+    entry.hover()
+    page.mouse.down()
+    shop.write("busy-1", "no meio do clique", at=wire.NOON + 80 * DAY)
+    expect(listed).to_contain_text("no meio do clique")
+    page.mouse.up()
+
+    expect(entry).to_have_attribute("aria-current", "true")
+
+
+KINDS: dict[str, tuple[dict[str, Any], str]] = {
+    "text": ({"text": {"body": "*olá*"}}, "*olá*"),
+    "image": ({"image": {"id": "1", "mime_type": "image/jpeg", "caption": "o bolo"}}, "o bolo"),
+    "document": (
+        {"document": {"id": "2", "mime_type": "application/pdf", "filename": "nota \u202efdp.exe"}},
+        "nota fdp.exe",
+    ),
+    "audio": ({"audio": {"id": "3", "voice": True}}, "Mensagem de voz"),
+    "video": ({"video": {"id": "4"}}, "Vídeo"),
+    "sticker": ({"sticker": {"id": "5"}}, "Figurinha"),
+    "location": ({"location": {"latitude": -23.5, "longitude": -46.6, "name": "Loja"}}, "Ver no mapa"),
+    "contacts": (
+        {
+            "contacts": [
+                {
+                    "name": {"formatted_name": "Rui Prado"},
+                    "phones": [{"phone": "+55 11 1"}, {"phone": "+55 11 2"}],
+                    "emails": [{"email": "rui@loja.example"}],
+                }
+            ]
+        },
+        "Rui Prado · +55 11 1 · +55 11 2 · rui@loja.example",
+    ),
+    "order": (
+        {
+            "order": {
+                "product_items": [
+                    {"product_retailer_id": "bolo", "quantity": 2, "item_price": 30, "currency": "BRL"}
+                ]
+            }
+        },
+        "bolo · R$\xa030,00",
+    ),
+    "button": ({"button": {"text": "Quero", "payload": "sim"}}, "Quero"),
+    "unsupported": ({"errors": [{"code": 131051, "title": "Unsupported"}]}, "Unsupported (131051)"),
+    "hologram": ({"hologram": {"depth": 3}}, "hologram"),
+}
+
+
+def test_every_kind_of_message_is_drawn(visit: Callable[..., Page], shop: Shop):
+    sender = "5511955554444"
+    several = [
+        {"from": sender, "id": f"k-{kind}", "timestamp": str(wire.NOON + at), "type": kind, **content}
+        for at, (kind, (content, _)) in enumerate(KINDS.items())
+    ]
+    told: dict[str, Any] = {"from": sender, "timestamp": str(wire.NOON + 100)}
+    changed = [
+        wire.text("k-gone", "segredo", sender=sender, at=wire.NOON + 50),
+        {**told, "id": "k-revoke", "type": "revoke", "revoke": {"original_message_id": "k-gone"}},
+        wire.text("k-old", "antes disso", sender=sender, at=wire.NOON + 51),
+        {
+            **told,
+            "id": "k-edit",
+            "type": "edit",
+            "edit": {
+                "original_message_id": "k-old",
+                "message": {"type": "text", "text": {"body": "depois disso"}},
+            },
+        },
+    ]
+    named = [wire.contact(sender, "Tipos Variados")]
+    post(shop.stack, wire.messages(*several, *changed, contacts=named))
+    failed = {"code": 131026, "title": "Message undeliverable"}
+    post(
+        shop.stack,
+        wire.webhook(
+            wire.entry(
+                wire.change("smb_message_echoes", message_echoes=[wire.echo("k-out", "enviada", to=sender)]),
+                wire.change(
+                    statuses=[
+                        wire.status("k-out", "failed", to=sender, errors=[failed]),
+                        wire.status("k-stub", "sent", to=sender, at=wire.NOON + 60),
+                    ]
+                ),
+            )
+        ),
+    )
+    page = visit()
+    choose(page, "Tipos Variados")
+    messages = page.locator("li.message")
+    for kind, (_, words) in KINDS.items():
+        drawn = messages.filter(has_text=words)
+        assert drawn.count() >= 1, (kind, messages.all_text_contents())
+    for words in (
+        "arquivo ainda não disponível",
+        "Mensagem apagada",
+        "depois disso",
+        "editada",
+        "Message undeliverable (131026)",
+        "Enviada por outro sistema",
+    ):
+        expect(messages.filter(has_text=words).first).to_be_visible()
+    assert "segredo" not in page.locator(".list").inner_text()
+
+    edited = messages.filter(has_text="depois disso")
+    edited.locator("summary").click()
+    told_later = {**told, "id": "k-heart", "type": "reaction", "timestamp": str(wire.NOON + 200)}
+    loved = {**told_later, "reaction": {"message_id": "k-old", "emoji": "❤️"}}
+    post(shop.stack, wire.messages(loved, contacts=named))
+    expect(edited.locator(".reactions")).to_contain_text("❤️")
+    # What somebody has opened stays open.
+    expect(edited.locator("details")).to_have_attribute("open", "")
+    keep(page, "kinds")
 
 
 def test_what_people_write_is_only_text(visit: Callable[..., Page]):

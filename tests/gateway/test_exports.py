@@ -105,6 +105,8 @@ def test_some_leads_in_any_format(
     text = archive.read(name).decode("utf-8-sig")
     assert "tudo bem?" in text
     assert ">oi<" not in text
+    # As a spreadsheet set to Portuguese parts it.
+    assert (";" in text.splitlines()[0]) == (file_format == "csv")
 
 
 def test_an_export_holds_what_the_token_opens_and_is_for_its_owner(

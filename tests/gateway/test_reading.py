@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gateway import hub
 from tests import wire
 from tests.gateway.conftest import API, System
 
@@ -335,6 +336,34 @@ def listen(system: System) -> Callable[..., Stream]:
         return opened[-1]
 
     return make
+
+
+def test_one_user_does_not_take_all_the_places(
+    system: System,
+    owner: str,
+    colleague: str,
+    lead: str,
+    listen: Callable[..., Stream],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(hub, "_LISTENERS_OF_ONE_MAX", 1)
+    listen(owner, leadId=lead).wait_for("ready")
+
+    refused = system.get("/conversations/stream", owner)
+
+    assert (refused.status_code, refused.json["code"]) == (429, "RESOURCE_EXHAUSTED")
+    listen(colleague, leadId=lead).wait_for("ready")
+
+
+def test_a_deleted_message_is_told_in_the_list(system: System, owner: str, lead: str):
+    revoke = {"id": "r1", "timestamp": str(wire.NOON + 900), "type": "revoke", "from": wire.ANA}
+    told = wire.text("last", "segredo", at=wire.NOON + 800)
+    revoke |= {"revoke": {"original_message_id": "last"}}
+    system.post_webhook(wire.messages(told, revoke))
+
+    [found] = [row for row in system.get("/leads", owner).json["leads"] if row["id"] == lead]
+
+    assert (found["lastMessage"]["body"], found["lastMessage"]["revokedAt"]) == (None, "2026-09-21T14:28:20Z")
 
 
 def test_a_new_message_and_a_status_are_heard_as_they_come(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from history_service import service
 from plumbing import errors
 from protos import history_pb2 as pb
 from tests.history_service.archive import START, Archive
@@ -591,3 +592,19 @@ def test_coverage_of_a_lead_is_by_number(history: Any, archive: Archive, owner: 
     assert [(gap.reason, gap.to_time.ToDatetime(UTC)) for gap in found.gaps] == [("before_connection", since)]
     with pytest.raises(errors.NotFound):
         history.GetCoverage(pb.GetCoverageRequest(lead_id=str(lead)), stranger)
+
+
+def test_who_leaves_streams_unread_keeps_nobody_else_from_theirs(
+    history: Any, archive: Archive, owner: str, colleague: str, monkeypatch: pytest.MonkeyPatch
+):
+    lead, instance = archive.lead(), archive.instance()
+    archive.message(lead, instance)
+    monkeypatch.setattr(service, "_STREAMS_OF_ONE_MAX", 1)
+    begun = history.WatchMessages(pb.ListChangesRequest(), owner)
+    next(begun)
+
+    with pytest.raises(errors.ResourceExhausted):
+        list(history.ExportMessages(pb.ExportMessagesRequest(lead_id=str(lead)), owner))
+
+    list(history.ExportMessages(pb.ExportMessagesRequest(lead_id=str(lead)), colleague))
+    begun.close()

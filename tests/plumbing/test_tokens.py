@@ -51,6 +51,8 @@ def unsigned(header: object, claims: object) -> str:
         jwt.encode(CLAIMS | {"exp": "soon"}, SECRET),
         jwt.encode(CLAIMS | {"exp": float("nan")}, SECRET),
         jwt.encode(CLAIMS | {"exp": float("inf")}, SECRET),
+        # In milliseconds.
+        jwt.encode(CLAIMS | {"exp": 2_000_000_000_000}, SECRET),
         jwt.encode(CLAIMS | {"scope": 7}, SECRET),
         "\ud800",
         jwt.encode(CLAIMS | {"nbf": 1_999_999_999}, SECRET),
