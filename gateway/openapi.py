@@ -30,6 +30,32 @@ _KEY: Final = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
+_TAG: Final = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "The ETag of an answer that is known: 304 while it is still the same.",
+    "schema": {"type": "string"},
+}
+_PLACE: Final = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "The id of the last event that was heard: what came since is told first.",
+    "schema": {"type": "string", "maxLength": 8192},
+}
+_HEADERS: Final = {
+    "ETag": "Weak; of the answer, without what is only about the asking.",
+    "Link": 'The next page, rel="next" (RFC 8288); not on the last one.',
+    "RateLimit": "What is left of the limit, and when it is whole again, in seconds (RFC 9651 list).",
+    "RateLimit-Policy": "How many requests in how many seconds.",
+    "Retry-After": "Seconds to wait before asking again.",
+    "X-RateLimit-Limit": "How many requests there may be.",
+    "X-RateLimit-Remaining": "How many are left.",
+    "X-RateLimit-Reset": "When the limit is whole again, in seconds since 1970.",
+}
+_OF_LIMITS: Final = tuple(name for name in _HEADERS if "RateLimit" in name)
+
 
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     shown = [
@@ -58,6 +84,9 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": schemas,
+            "headers": {
+                name: {"description": text, "schema": {"type": "string"}} for name, text in _HEADERS.items()
+            },
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
             },
@@ -87,9 +116,11 @@ def _operation(operation: Operation) -> dict[str, Any]:
                 for _, name, rule in parameters.rules(operation.query)
             ),
             *([_KEY] if operation.takes_key else []),
+            *([_TAG] if operation.has_etag else []),
+            *([_PLACE] if isinstance(operation.answer, File) and operation.answer.is_stream else []),
         ],
         "responses": {
-            str(status): _answer(status, shape)
+            str(status): _answer(status, shape) | _headers(_of_answer(operation))
             for status, shape in {operation.status: operation.answer, **operation.also}.items()
         }
         | {
@@ -97,6 +128,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
                 "description": problems.TITLES[status],
                 "content": {_PROBLEM: {"schema": {"$ref": _REF.format(name="Problem")}}},
             }
+            | _headers(["Retry-After"] if status in (429, 503) else [])
             for status in sorted({*_ALWAYS, *operation.errors, *_of_shape(operation)})
         },
     }
@@ -111,6 +143,21 @@ def _of_shape(operation: Operation) -> set[int]:
     has_body = {413, 415} if operation.body is not None else set[int]()
     has_key = {409, 422} if operation.takes_key else set[int]()
     return has_path | has_body | has_key
+
+
+def _of_answer(operation: Operation) -> list[str]:
+    """Name the headers of an operation's good answers."""
+    answer = operation.answer
+    is_page = isinstance(answer, type) and "pagination" in answer.__struct_fields__
+    return [
+        *(["ETag"] if operation.has_etag else []),
+        *(["Link"] if is_page else []),
+        *(_OF_LIMITS if operation.is_limited else ()),
+    ]
+
+
+def _headers(names: Sequence[str]) -> dict[str, Any]:
+    return {"headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names}} if names else {}
 
 
 def _answer(status: int, shape: type[msgspec.Struct] | File | None) -> dict[str, Any]:

@@ -29,6 +29,11 @@ class File:
     media_types: tuple[str, ...]
     description: str
 
+    @property
+    def is_stream(self) -> bool:
+        """Server-sent events."""
+        return "text/event-stream" in self.media_types
+
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:

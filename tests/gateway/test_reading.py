@@ -463,3 +463,16 @@ def test_the_api_is_documented_for_programs_and_for_people(system: System):
         assert path in page.text
         for operation in operations.values():
             assert operation["summary"] in html.unescape(page.text)
+
+
+def test_every_header_that_is_sent_is_documented(system: System, owner: str, lead: str):
+    paths = system.client.get("/api/v1/openapi.json").json["paths"]
+    described = paths[f"{API}/conversations/sync"]["get"]
+    answer = system.get("/conversations/sync", owner, leadId=lead, limit=1)
+
+    told = {name for name, _ in answer.headers if name in described["responses"]["200"]["headers"]}
+    assert told == set(described["responses"]["200"]["headers"])
+    assert "Retry-After" in described["responses"]["429"]["headers"]
+    assert "If-None-Match" in {parameter["name"] for parameter in described["parameters"]}
+    stream = paths[f"{API}/conversations/stream"]["get"]["parameters"]
+    assert "Last-Event-ID" in {parameter["name"] for parameter in stream}
