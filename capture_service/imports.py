@@ -110,6 +110,7 @@ def prepare(
         "new": new,
         "matched": plan.matched + len(plan.messages) - new,
         "notices": plan.notices,
+        "doubled": len(plan.doubled),
         "deleted": plan.deleted,
         "edited": plan.edited,
         "attachments": len(brought.media_names),
@@ -187,6 +188,15 @@ def run(
             on_chunk(conn)
 
         postgres.run_transaction(pool, work, timeout_s=_TIMEOUT_S)
+    if plan.doubled:
+
+        def take_out(conn: postgres.Transaction) -> None:
+            lead_id = store.lock_survivor(conn, tenant_id=target.tenant_id, lead_id=target.lead_id)
+            store.take_out_of_lead(conn, tenant_id=target.tenant_id, ids=sorted(plan.doubled))
+            if lead_id is not None:
+                store.insert_changes(conn, [store.LeadTouch(target.tenant_id, lead_id, [], True)])
+
+        postgres.run_transaction(pool, take_out, timeout_s=_TIMEOUT_S)
     return fold.document(report)
 
 
@@ -196,6 +206,8 @@ def _known(row: store.KnownMessage) -> matching.Known:
     is_media = row.type in _MEDIA_KINDS
     is_sign = is_media and row.body == kinds.line(row.type, {})
     return matching.Known(
+        id=row.id,
+        is_export=row.sources == fold.CHAT_EXPORT,
         sent_at=row.sent_at,
         direction=row.direction,
         texts=[*([] if is_sign else [row.body or ""]), *edits],

@@ -459,6 +459,7 @@ class Ingest:
         _open_tickets(conn, people, leads, now)
         outcome.has_outbox_rows |= _start_enrichment(conn, new, now)
         outcome.has_outbox_rows |= _ask_for_merges(conn, people)
+        outcome.has_outbox_rows |= _compare_imports_again(conn, messages)
         _note_account(conn, [item for item in found if isinstance(item, Notice)])
         _note_history(conn, [item for item in found if isinstance(item, Chunk)], new, now)
         for tenant_id, lead_id in sorted(shifts.changed_hands):
@@ -789,6 +790,32 @@ def _openers(told: Sequence[Event | Sighting], people: _People) -> set[tuple[int
         and item.opens_conversation
         and not fold.is_act(item.message)
     }
+
+
+def _compare_imports_again(conn: postgres.Transaction, messages: Sequence[fold.Message]) -> bool:
+    """Have exported chats compared with a history that came after them: what both have is to be there once."""
+    leads = {
+        (message.tenant_id, message.lead_id)
+        for message in messages
+        if message.lead_id and message.sources & fold.HISTORY
+    }
+    reopened = store.reopen_imports(conn, sorted(leads)) if leads else []
+    if not reopened:
+        return False
+    names = store.tenant_names(conn, {tenant_id for tenant_id, _ in reopened})
+    store.insert_outbox_rows(
+        conn,
+        [
+            store.OutboxRow(
+                tenant_id,
+                sync_id,
+                jobs.RUN_SYNC.name,
+                {"tenant": names[tenant_id], "sync_id": str(sync_id)},
+            )
+            for tenant_id, sync_id in reopened
+        ],
+    )
+    return True
 
 
 def _ask_for_merges(conn: postgres.Transaction, people: _People) -> bool:

@@ -318,7 +318,7 @@ def _finish(
                 ids={sync.instance_id: uuid7(now)} if sync.instance_id else {},
             )
             store.recount_lead(conn, tenant_id=sync.tenant_id, lead_id=lead_id)
-        store.update_sync(
+        has_ended = store.update_sync(
             conn,
             tenant_id=sync.tenant_id,
             id=sync.id,
@@ -326,7 +326,12 @@ def _finish(
             percent=100 if status == "completed" else sync.percent,
             error_message=error_message,
             detail=detail,
+            is_end=True,
         )
+        if not has_ended:
+            # A history that came while a chat was compared with it: once more, with all of it.
+            store.postpone_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id, by=timedelta())
+            return
         if lead_id:
             store.note_sync_of_instances(
                 conn, tenant_id=sync.tenant_id, lead_id=lead_id, status=status, error=error_message

@@ -47,6 +47,9 @@ class Key(NamedTuple):
 class Known(msgspec.Struct, frozen=True):
     """A message that is there already; `texts` are all that it ever said."""
 
+    id: uuid.UUID
+    is_export: bool
+    """Nothing but an exported chat has brought it."""
     sent_at: datetime
     direction: int
     texts: list[str]
@@ -59,6 +62,9 @@ class Plan(msgspec.Struct):
 
     messages: list[fold.Message]
     """Those to add, in the order of the file."""
+    doubled: set[uuid.UUID]
+    """Ids that lines would have which are known by other routes: where an export brought them first, they
+    are there twice."""
     matched: int
     notices: int
     """Lines that nobody said: they are not imported."""
@@ -99,14 +105,17 @@ def plan(chat: Chat, *, business: str, known: Iterable[Known], place: Place) -> 
     The same chat, or a later export of it, names every message the same again, so that importing it
     once more adds nothing.
     """
-    unclaimed: dict[Key, list[set[Key]]] = {}
-    for keys in known_keys(known):
+    # What came by other routes first: a line stands for that rather than for what an export made of it.
+    rows = sorted(known, key=lambda row: row.is_export)
+    numbers = {row.id: number for number, row in enumerate(rows)}
+    candidates: dict[Key, list[int]] = {}
+    for number, keys in enumerate(known_keys(rows)):
         for key in keys:
-            unclaimed.setdefault(key, []).append(keys)
+            candidates.setdefault(key, []).append(number)
     claimed: set[int] = set()
     ordinals: Counter[Key] = Counter()
     in_minute: Counter[tuple[int, bool]] = Counter()
-    result = Plan([], 0, 0, 0, 0, None, None)
+    result = Plan([], set(), 0, 0, 0, 0, None, None)
     for line in chat.lines:
         if line.kind == "system" or line.author is None:
             result.notices += 1
@@ -120,10 +129,15 @@ def plan(chat: Chat, *, business: str, known: Iterable[Known], place: Place) -> 
         ordinals[key] += 1
         # Android writes no seconds: thousandths keep the order of the file within the minute.
         in_minute[int(line.at.timestamp()), line.has_seconds] += 1
-        match = next((keys for keys in unclaimed.get(key, ()) if id(keys) not in claimed), None)
+        match = next((number for number in candidates.get(key, ()) if number not in claimed), None)
         if match is not None:
-            claimed.add(id(match))
+            claimed.add(match)
             result.matched += 1
+            if not rows[match].is_export:
+                own = ids.message_id(place.instance_public_id, _wamid(key, ordinals[key], place))
+                if own in numbers:
+                    claimed.add(numbers[own])
+                    result.doubled.add(own)
             continue
         offset = min(in_minute[int(line.at.timestamp()), line.has_seconds] - 1, 999)
         at = line.at + timedelta(milliseconds=offset)
@@ -147,9 +161,14 @@ def _text_of(line: Line) -> str:
             return normalised(line.text)
 
 
+def _wamid(key: Key, ordinal: int, place: Place) -> str:
+    """Name a line by what it says, of equal ones the so-many-th."""
+    said = "\n".join((str(place.lead_id), str(key.minute), str(key.direction), key.text, str(ordinal)))
+    return WAMID_PREFIX + hashlib.blake2b(said.encode(errors="replace"), digest_size=16).hexdigest()
+
+
 def _message(line: Line, key: Key, ordinal: int, at: datetime, direction: int, place: Place) -> fold.Message:
-    said = "\n".join((str(place.lead_id), str(key.minute), str(direction), key.text, str(ordinal)))
-    wamid = WAMID_PREFIX + hashlib.blake2b(said.encode(errors="replace"), digest_size=16).hexdigest()
+    wamid = _wamid(key, ordinal, place)
     kind = "text"
     content: dict[str, object] = {}
     body: str | None = line.text

@@ -27,6 +27,8 @@ from capture_service.store.imports import (
     insert_import as insert_import,
     instances_of_lead as instances_of_lead,
     list_known as list_known,
+    reopen_imports as reopen_imports,
+    take_out_of_lead as take_out_of_lead,
 )
 from capture_service.store.leads import (
     ConversationChange as ConversationChange,

@@ -1,13 +1,16 @@
 """The texts of exported chats, and the messages they are compared with."""
 
 import uuid
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 from psycopg import Connection
-from psycopg.rows import kwargs_row, scalar_row
+from psycopg.rows import kwargs_row, scalar_row, tuple_row
 
+from capture_service import fold
+from capture_service.store.rows import LeadKey
 from capture_service.store.syncs import SYNC_COLUMNS, SyncLogRow
 
 
@@ -56,6 +59,7 @@ class KnownMessage(msgspec.Struct, frozen=True, kw_only=True):
     id: uuid.UUID
     wamid: str
     sent_at: datetime
+    sources: int
     direction: int
     type: str
     body: str | None
@@ -74,7 +78,7 @@ def list_known(
     with conn.cursor(row_factory=kwargs_row(KnownMessage)) as cursor:
         return cursor.execute(
             """
-            SELECT id, wamid, sent_at, direction, type, body, mentions
+            SELECT id, wamid, sent_at, sources, direction, type, body, mentions
             FROM whatsapp_messages
             WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s AND instance_id = %(instance_id)s
               AND sent_at BETWEEN %(from_time)s AND %(to_time)s
@@ -143,3 +147,30 @@ def find_import(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> Impo
             """,
             {"tenant_id": tenant_id, "id": id},
         ).fetchone()
+
+
+def take_out_of_lead(conn: Connection[Any], *, tenant_id: int, ids: Sequence[uuid.UUID]) -> None:
+    """Let these be in no history, where nothing but an exported chat brought them. The rows are kept."""
+    conn.execute(
+        """
+        UPDATE whatsapp_messages SET lead_id = NULL
+        WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s) AND sources = %(chat_export)s
+        """,
+        {"tenant_id": tenant_id, "ids": list(ids), "chat_export": fold.CHAT_EXPORT},
+    )
+
+
+def reopen_imports(conn: Connection[Any], leads: Collection[LeadKey]) -> list[tuple[int, uuid.UUID]]:
+    """Have the chats that were imported for these leads compared again; give (tenant, sync log) of each."""
+    with conn.cursor(row_factory=tuple_row) as cursor:
+        return cursor.execute(
+            """
+            UPDATE whatsapp_sync_logs s
+            SET status = 'pending', percent = 0, completed_at = NULL
+            FROM unnest(%(tenants)b::int4[], %(leads)b::uuid[]) AS l (tenant_id, lead_id)
+            WHERE s.tenant_id = l.tenant_id AND s.lead_id = l.lead_id
+              AND s.sync_type = 'chat_export' AND s.status IN ('in_progress', 'completed')
+            RETURNING s.tenant_id, s.id
+            """,
+            {"tenants": [key[0] for key in leads], "leads": [key[1] for key in leads]},
+        ).fetchall()

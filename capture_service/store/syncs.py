@@ -298,20 +298,25 @@ def update_sync(
     percent: int,
     error_message: str | None = None,
     detail: str | None = None,
-) -> None:
-    """Write how far a sync has come; its start and end are noted by its status."""
-    conn.execute(
+    is_end: bool = False,
+) -> bool:
+    """Write how far a sync has come; its start and end are noted by its status.
+
+    With `is_end` only while it is at work: tell whether it was, and nobody has asked for it again meanwhile.
+    """
+    done = conn.execute(
         """
         UPDATE whatsapp_sync_logs
         SET status = %(status)s, step = %(step)s, percent = %(percent)s,
           error_message = %(error_message)s, detail = coalesce(%(detail)s, detail),
           started_at = coalesce(started_at, now()),
           completed_at = CASE WHEN %(status)s IN ('completed', 'failed') THEN now() END
-        WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+        WHERE tenant_id = %(tenant_id)s AND id = %(id)s AND (NOT %(is_end)s OR status = 'in_progress')
         """,
         {
             "tenant_id": tenant_id,
             "id": id,
+            "is_end": is_end,
             "status": status,
             "step": step,
             "percent": percent,
@@ -319,6 +324,7 @@ def update_sync(
             "detail": detail,
         },
     )
+    return done.rowcount == 1
 
 
 def add_to_sync(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, percent: int, messages: int) -> None:

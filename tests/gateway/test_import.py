@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from capture_service import imports
 from tests import wire
 from tests.gateway.conftest import API, System
 
@@ -213,3 +214,60 @@ def test_a_stranger_imports_nothing(
 
 def _snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def test_a_history_that_comes_after_the_chat_takes_the_place_of_what_both_have(
+    system: System, owner: str, lead_id: str
+) -> None:
+    sync_id = imported(system, owner, lead_id)["syncId"]
+    at = int(datetime(2026, 9, 12, 12, 15, 42, tzinfo=UTC).timestamp())
+    told = [
+        {**wire.text("w2", "Bom dia! Tem pão de queijo?", at=at), "history_context": {"status": "READ"}},
+        {**wire.text("w3", "ok", at=at + 60), "history_context": {"status": "READ"}},
+        {**wire.text("w4", "só no histórico", at=at + 90), "history_context": {"status": "READ"}},
+    ]
+    system.post_webhook(wire.history({"id": wire.ANA, "messages": told}))
+
+    system.run_sync("padaria", sync_id)
+
+    sync = system.get(f"/conversations/sync/{sync_id}", owner).json
+    assert (sync["status"], sync["messagesImported"], sync["detail"]["doubled"]) == ("completed", 7, 2)
+    shown = list(system.walk(owner, lead_id))
+    bodies = [message["body"] for message in shown]
+    assert sum("pão de queijo" in (body or "") for body in bodies) == 1
+    assert (bodies.count("ok"), bodies.count("só no histórico")) == (2, 1)
+    # One "ok" is the history's now, the other is in the exported chat alone.
+    assert sorted(m["syncSource"] for m in shown if m["body"] == "ok") == ["chat_export", "history"]
+    [lead] = system.leads(owner)
+    assert lead["messageCount"] == len(shown) == 9
+
+    # Whatever is done again adds and takes nothing.
+    system.post_webhook(wire.history({"id": wire.ANA, "messages": told}))
+    system.run_sync("padaria", sync_id)
+    again = imported(system, owner, lead_id)
+    assert again["messagesImported"] == 0
+    assert [message["id"] for message in system.walk(owner, lead_id)] == [message["id"] for message in shown]
+
+
+def test_a_history_that_comes_while_the_chat_is_compared_has_it_compared_again(
+    system: System, owner: str, lead_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = int(datetime(2026, 9, 12, 12, 15, 42, tzinfo=UTC).timestamp())
+    told = {**wire.text("w2", "Bom dia! Tem pão de queijo?", at=at), "history_context": {"status": "READ"}}
+    run = imports.run
+
+    def late(*arguments: Any, **how: Any) -> str:
+        report = run(*arguments, **how)
+        system.post_webhook(wire.history({"id": wire.ANA, "messages": [told]}))
+        return report
+
+    monkeypatch.setattr(imports, "run", late)
+    sync = imported(system, owner, lead_id)
+    assert sync["status"] == "pending"
+    monkeypatch.setattr(imports, "run", run)
+    assert system.execute("SELECT due_at <= now() FROM outbox WHERE job = 'run_sync'").fetchall() == [(True,)]
+
+    system.run_sync("padaria", sync["syncId"])
+
+    assert len(list(system.walk(owner, lead_id))) == 8
+    assert system.execute("SELECT count(*) FROM outbox WHERE job = 'run_sync'").fetchone() == (0,)
