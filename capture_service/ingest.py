@@ -793,7 +793,7 @@ def _openers(told: Sequence[Event | Sighting], people: _People) -> set[tuple[int
 
 
 def _compare_imports_again(conn: postgres.Transaction, messages: Sequence[fold.Message]) -> bool:
-    """Have exported chats compared with a history that came after them: what both have is to be there once."""
+    """Have exported chats compared with a history that came after them: what both have is there once."""
     leads = {
         (message.tenant_id, message.lead_id)
         for message in messages

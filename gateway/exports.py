@@ -36,8 +36,8 @@ class NewExport(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
     time_zone: Annotated[str, msgspec.Meta(max_length=64)] = "UTC"
     lead_ids: Annotated[list[shapes.Identifier], msgspec.Meta(max_length=10_000)] = []
     instance_id: shapes.Identifier | None = None
-    from_date: datetime | None = None
-    to_date: datetime | None = None
+    from_date: parameters.Moment | None = None
+    to_date: parameters.Moment | None = None
 
 
 class Export(msgspec.Struct, kw_only=True, rename="camel"):
@@ -136,7 +136,7 @@ def create_export(call: Call, body: NewExport) -> flask.Response:
     ]
     if body.instance_id is not None and not parameters.is_uuid(body.instance_id):
         faults.append(FieldFault("instanceId", "must be a UUID"))
-    faults += parameters.moment_faults(fromDate=body.from_date, toDate=body.to_date)
+    from_time, to_time = parameters.period(faults, fromDate=body.from_date, toDate=body.to_date)
     if faults:
         raise errors.InvalidArgument("the body is not right", fields=tuple(faults))
     request = capture_pb2.CreateExportRequest(
@@ -144,8 +144,8 @@ def create_export(call: Call, body: NewExport) -> flask.Response:
         language=body.lang,
         time_zone=body.time_zone,
         lead_ids=body.lead_ids,
-        from_time=body.from_date,
-        to_time=body.to_date,
+        from_time=from_time,
+        to_time=to_time,
         instance_id=body.instance_id or "",
     )
     export = call.capture("CreateExport", request)

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final, TypeVar, cast, get_type_hints
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast, get_type_hints
 from urllib.parse import parse_qsl
 
 import flask
@@ -22,6 +22,12 @@ from plumbing.errors import FieldFault
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_MOMENT_SCHEMA: Final[dict[str, Any]] = {
+    "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}],
+    "examples": ["2026-11-22", "2026-11-22T14:03:05Z"],
+}
+Moment: TypeAlias = Annotated[str, msgspec.Meta(extra_json_schema=_MOMENT_SCHEMA)]
+"""In a body; `period` reads it."""
 _DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DATE_TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})")
 _CURSOR_CHARS_MAX: Final = 512
@@ -127,11 +133,7 @@ def moment(description: str, *, is_end: bool = False) -> Rule:
         except (ValueError, OverflowError):
             raise Refused("must be a date (2026-11-22) or an RFC 3339 time (2026-11-22T14:03:05Z)") from None
 
-    schema = {
-        "anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}],
-        "examples": ["2026-11-22", "2026-11-22T14:03:05Z"],
-    }
-    return Rule(description, schema, read)
+    return Rule(description, _MOMENT_SCHEMA, read)
 
 
 def rules(shape: type[msgspec.Struct]) -> Iterator[tuple[str, str, Rule]]:
@@ -278,19 +280,19 @@ def _microseconds(text: str) -> str:
     return re.sub(r"(\.\d{6})\d+", r"\1", text.upper().replace(" ", "T"))
 
 
-def moment_faults(**moments: datetime | None) -> list[FieldFault]:
-    """Say what is wrong with the times of a body: two of them, by name, are from when and until when."""
-    faults = [
-        FieldFault(name, reason)
-        for name, found in moments.items()
-        if found
-        for reason, is_wrong in (
-            ("must have a time zone", found.tzinfo is None),
-            (f"must be of the years 2 to {_YEAR_MAX - 1}", not 1 < found.year < _YEAR_MAX),
-        )
-        if is_wrong
-    ]
-    given = [(name, found) for name, found in moments.items() if found]
-    if not faults and len(given) == 2 and given[0][1] > given[1][1]:
-        faults.append(FieldFault(given[0][0], f"must not be after {given[1][0]}"))
-    return faults
+def period(faults: list[FieldFault], **texts: str | None) -> tuple[datetime | None, datetime | None]:
+    """Read from when and until when, by name, of a body, as a query's are read; note what is wrong."""
+    (first_name, first_text), (last_name, last_text) = texts.items()
+    first = _noted(faults, first_name, first_text, moment(""))
+    last = _noted(faults, last_name, last_text, moment("", is_end=True))
+    if first and last and last < first:
+        faults.append(FieldFault(last_name, f"must not be before {first_name}"))
+    return first, last
+
+
+def _noted(faults: list[FieldFault], name: str, text: str | None, rule: Rule) -> datetime | None:
+    try:
+        return None if text is None else cast("datetime", rule.read(text))
+    except Refused as refused:
+        faults.append(FieldFault(name, str(refused)))
+        return None

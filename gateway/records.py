@@ -1,6 +1,5 @@
 """What is kept beside the conversations: webhooks, what could not be applied, and who read what."""
 
-from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -22,8 +21,8 @@ class Replay(msgspec.Struct, forbid_unknown_fields=True, rename={"from_": "from"
     """Which kept webhooks to apply again: those in these states, that came in this time; without, all."""
 
     states: list[str] = []
-    from_: datetime | None = None
-    to: datetime | None = None
+    from_: parameters.Moment | None = None
+    to: parameters.Moment | None = None
 
 
 class ReadAudit(msgspec.Struct, kw_only=True, rename="camel"):
@@ -49,13 +48,13 @@ def replay_webhooks(call: Call, body: Replay) -> shapes.Replayed:
         for index, state in enumerate(body.states)
         if state not in _STATES
     ]
-    faults += parameters.moment_faults(**{"from": body.from_, "to": body.to})
+    from_time, to_time = parameters.period(faults, **{"from": body.from_, "to": body.to})
     if faults:
         raise errors.InvalidArgument("the body is not right", fields=tuple(faults))
     request = capture_pb2.ReplayWebhooksRequest(
         states=[_STATES[state] for state in body.states],
-        from_time=body.from_,
-        to_time=body.to,
+        from_time=from_time,
+        to_time=to_time,
     )
     *_, progress = client.stream(
         call.services.capture.ReplayWebhooks,

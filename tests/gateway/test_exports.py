@@ -95,6 +95,7 @@ def test_some_leads_in_any_format(
         "lang": "pt-BR",
         "timeZone": "America/Sao_Paulo",
         "fromDate": "2026-09-21T14:13:21Z",
+        "toDate": "2026-12-31",
     }
     export_id = system.post("/exports", owner, body).json["exportId"]
 
@@ -253,7 +254,8 @@ def test_thousands_of_leads_can_be_asked_for(system: System, owner: str, leads: 
         ({"fromDate": "0001-01-01T00:00:00+14:00"}, "fromDate"),
         ({"toDate": "9999-12-31T23:59:59-12:00"}, "toDate"),
         ({"fromDate": "2026-01-01T00:00:00"}, "fromDate"),
-        ({"fromDate": "2026-01-02T00:00:00Z", "toDate": "2026-01-01T00:00:00Z"}, "fromDate"),
+        ({"fromDate": "2026-01-02T00:00:00Z", "toDate": "2026-01-01T00:00:00Z"}, "toDate"),
+        ({"fromDate": "2026-02-30"}, "fromDate"),
     ],
 )
 def test_times_are_refused_by_name(
