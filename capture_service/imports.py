@@ -142,7 +142,10 @@ def keep(text: str) -> bytes:
 def run(
     pool: postgres.Pool, sync: store.SyncLogRow, *, on_chunk: Callable[[postgres.Transaction], None]
 ) -> str:
-    """Do what the sync log of a chat export asks for; give the report. Safe to run again."""
+    """Do what the sync log of a chat export asks for; give the report. Safe to run again.
+
+    The step "compare" adds nothing: it takes out what a history has brought since.
+    """
 
     def load(conn: postgres.Transaction) -> tuple[store.ImportRow, store.ImportTarget]:
         row = store.find_import(conn, tenant_id=sync.tenant_id, id=sync.id)
@@ -165,7 +168,8 @@ def run(
         lambda conn: prepare(conn, brought, request, target=target, sync_id=sync.id),
         timeout_s=_TIMEOUT_S,
     )
-    messages = plan.messages
+    is_import = sync.step != "compare"
+    messages = plan.messages if is_import else []
     for start in range(0, len(messages), _CHUNK_MESSAGES):
         chunk = fold.fold(messages[start : start + _CHUNK_MESSAGES])
         percent = 95 * (start + len(chunk)) // len(messages)
@@ -197,6 +201,9 @@ def run(
                 store.insert_changes(conn, [store.LeadTouch(target.tenant_id, lead_id, [], True)])
 
         postgres.run_transaction(pool, take_out, timeout_s=_TIMEOUT_S)
+    if not is_import:
+        before: dict[str, Any] = msgspec.json.decode(sync.detail) if sync.detail else {}
+        report = {**before, "doubled": before.get("doubled", 0) + len(plan.doubled)}
     return fold.document(report)
 
 

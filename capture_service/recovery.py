@@ -176,7 +176,7 @@ def run_sync(
             tenant_id=sync.tenant_id,
             id=sync.id,
             status="in_progress",
-            step="import" if sync.sync_type == "chat_export" else "replay",
+            step=_step(sync),
             percent=0,
         )
         store.postpone_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id, by=_LEASE)
@@ -213,6 +213,12 @@ def run_sync(
         return row
 
     return postgres.run_read(pool, reread, timeout_s=_CHUNK_TIMEOUT_S)
+
+
+def _step(sync: store.SyncLogRow) -> str:
+    if sync.sync_type != "chat_export":
+        return "replay"
+    return "compare" if sync.step == "compare" else "import"
 
 
 def _replay_lead(

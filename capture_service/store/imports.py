@@ -161,12 +161,16 @@ def take_out_of_lead(conn: Connection[Any], *, tenant_id: int, ids: Sequence[uui
 
 
 def reopen_imports(conn: Connection[Any], leads: Collection[LeadKey]) -> list[tuple[int, uuid.UUID]]:
-    """Have the chats that were imported for these leads compared again; give (tenant, sync log) of each."""
+    """Have the chats that were imported for these leads compared again; give (tenant, sync log) of each.
+
+    One that is still being imported goes on with that first.
+    """
     with conn.cursor(row_factory=tuple_row) as cursor:
         return cursor.execute(
             """
             UPDATE whatsapp_sync_logs s
-            SET status = 'pending', percent = 0, completed_at = NULL
+            SET status = 'pending', percent = 0, completed_at = NULL,
+              step = CASE WHEN s.status = 'completed' THEN 'compare' ELSE s.step END
             FROM unnest(%(tenants)b::int4[], %(leads)b::uuid[]) AS l (tenant_id, lead_id)
             WHERE s.tenant_id = l.tenant_id AND s.lead_id = l.lead_id
               AND s.sync_type = 'chat_export' AND s.status IN ('in_progress', 'completed')

@@ -241,6 +241,8 @@ def test_a_history_that_comes_after_the_chat_takes_the_place_of_what_both_have(
     [lead] = system.leads(owner)
     assert lead["messageCount"] == len(shown) == 9
 
+    assert sync["detail"]["new"] == 7
+
     # Whatever is done again adds and takes nothing.
     system.post_webhook(wire.history({"id": wire.ANA, "messages": told}))
     system.run_sync("padaria", sync_id)
@@ -271,3 +273,18 @@ def test_a_history_that_comes_while_the_chat_is_compared_has_it_compared_again(
 
     assert len(list(system.walk(owner, lead_id))) == 8
     assert system.execute("SELECT count(*) FROM outbox WHERE job = 'run_sync'").fetchone() == (0,)
+
+
+def test_comparing_again_brings_nothing_back_that_has_gone_elsewhere(
+    system: System, owner: str, lead_id: str
+) -> None:
+    sync_id = imported(system, owner, lead_id)["syncId"]
+    # As when the lead was parted from the one that the chat was imported for.
+    system.execute("UPDATE whatsapp_messages SET lead_id = NULL WHERE wamid LIKE 'export.%'")
+    at = int(datetime(2026, 9, 12, 12, 15, 42, tzinfo=UTC).timestamp())
+    told = {**wire.text("w2", "Bom dia! Tem pão de queijo?", at=at), "history_context": {"status": "READ"}}
+    system.post_webhook(wire.history({"id": wire.ANA, "messages": [told]}))
+
+    system.run_sync("padaria", sync_id)
+
+    assert [message["body"] for message in system.walk(owner, lead_id)] == [told["text"]["body"], "hoje não"]
