@@ -33,6 +33,10 @@ let language = languageOf(localStorage.getItem("recado-language"));
 let leads = new Map();
 let cursor = null;
 let asked = "";
+/** Who wrote since they were last read here. */
+const fresh = new Set();
+/** What is found in messages; an answer that was asked for before belongs to none of it. */
+let hits = null;
 /** The message to jump to once its lead is loaded. */
 let awaited = null;
 let work = new AbortController();
@@ -62,7 +66,8 @@ function speak(chosen) {
   for (const element of document.querySelectorAll("[data-label]")) element.setAttribute("aria-label", TEXTS[chosen][element.dataset.label]);
   find("search").placeholder = TEXTS[chosen].search;
   if (panel.getAttribute("lang") !== chosen) panel.setAttribute("lang", chosen);
-  show();
+  if (find("inbox").hidden) show();
+  else load(asked);
 }
 
 // Session
@@ -77,12 +82,17 @@ async function session(method, body) {
   return answer?.status ?? 0;
 }
 
+/** The windows of a browser have one session: who signs out in one has signed out in all. */
+const windows = new BroadcastChannel("recado-session");
+windows.addEventListener("message", ({ data }) => { if (data === "out") askForToken(); else location.reload(); });
+
 function isDone(status) { return status >= 200 && status < 300; }
 
 function askForToken(reason = "") {
   work.abort();
   // Whoever comes next may see other people.
   leads.clear();
+  fresh.clear();
   find("search").value = "";
   find("lead-list").replaceChildren();
   find("hit-list").replaceChildren();
@@ -98,6 +108,7 @@ function askForToken(reason = "") {
 async function enter() {
   find("sign-in").hidden = true;
   find("inbox").hidden = false;
+  work.abort();
   work = new AbortController();
   listen(work.signal);
   await load("");
@@ -106,13 +117,18 @@ async function enter() {
 
 find("sign-in-form").addEventListener("submit", async event => {
   event.preventDefault();
+  const submit = event.target.querySelector("[type=submit]");
+  if (submit.disabled) return;
+  submit.disabled = true;
   const status = await session("POST", { token: find("token").value.trim() });
+  submit.disabled = false;
   if (!isDone(status)) {
     // 429 and 5xx say nothing of the token.
     askForToken(TEXTS[language][status >= 400 && status < 429 ? "refused" : "away"]);
     return;
   }
   find("token").value = "";
+  windows.postMessage("in");
   await enter();
   find("lead-list").querySelector('[tabindex="0"]')?.focus({ preventScroll: true });
 });
@@ -120,6 +136,7 @@ find("sign-in-form").addEventListener("submit", async event => {
 find("sign-out").addEventListener("click", async () => {
   location.hash = "";
   askForToken();
+  windows.postMessage("out");
   if (!isDone(await session("DELETE"))) askForToken(TEXTS[language].stillIn);
 });
 
@@ -129,6 +146,7 @@ find("language").addEventListener("change", event => speak(event.target.value));
 
 async function load(query) {
   const { signal } = work;
+  if (query !== asked) find("scroller").scrollTop = 0;
   asked = query;
   say(TEXTS[language].loading);
   try {
@@ -139,7 +157,7 @@ async function load(query) {
     show();
     say(leads.size ? "" : TEXTS[language][query ? "notFound" : "none"]);
     await showHits(query, signal);
-  } catch (error) { refuse(error, () => load(query)); }
+  } catch (error) { if (query === asked) refuse(error); }
 }
 
 async function more() {
@@ -153,23 +171,47 @@ async function more() {
     for (const lead of page.leads) leads.set(lead.id, lead);
     show();
     say("");
-  } catch (error) { refuse(error, more); } finally { more.isRunning = false; }
+  } catch (error) { if (query === asked) refuse(error, more); } finally { more.isRunning = false; }
 }
 
-async function showHits(query, signal, from = "") {
-  const page = query && (await gateway.get("/messages/search", { q: query, limit: HITS, cursor: from }, signal));
-  if (query !== asked) return;
-  const list = find("hit-list");
-  if (!from) list.replaceChildren();
-  else list.lastElementChild.remove();
+async function showHits(query, signal) {
+  const found = (hits = {});
+  const page = query && (await readHits(query, signal));
+  if (found !== hits) return;
   find("found").hidden = !(page && page.messages.length);
+  find("hit-list").replaceChildren();
   if (!page) return;
-  const { total, totalIsMinimum, cursor: next } = page.pagination;
+  const { total, totalIsMinimum } = page.pagination;
   find("hit-total").textContent = `(${new Intl.NumberFormat(language).format(total)}${totalIsMinimum ? "+" : ""})`;
-  const lines = page.messages.map(hit => make("li", "", hitButton(hit)));
-  list.append(...lines);
-  if (from) lines[0]?.firstElementChild.focus();
-  if (next) list.append(make("li", "more", button("", () => showHits(query, signal, next).catch(error => refuse(error)), TEXTS[language].more)));
+  addHits(page, found, query, signal);
+}
+
+function readHits(query, signal, from = "") { return gateway.get("/messages/search", { q: query, limit: HITS, cursor: from }, signal); }
+
+/** Add a page of hits, and the button that brings the next. */
+function addHits(page, found, query, signal) {
+  const list = find("hit-list");
+  list.append(...page.messages.map(hit => make("li", "", hitButton(hit))));
+  const from = page.pagination.cursor;
+  if (!from) return;
+  const item = make("li", "more", button("", async ({ currentTarget }) => {
+    currentTarget.disabled = true;
+    currentTarget.textContent = TEXTS[language].loading;
+    try {
+      const next = await readHits(query, signal, from);
+      if (found !== hits) return;
+      const last = item.previousElementSibling;
+      item.remove();
+      addHits(next, found, query, signal);
+      // The button that was pressed has made room for what it brought.
+      last.nextElementSibling?.firstElementChild.focus();
+    } catch (error) {
+      if (error instanceof Refused && error.status === 401) refuse(error);
+      currentTarget.disabled = false;
+      currentTarget.textContent = `${TEXTS[language].failed} ${TEXTS[language].again}`;
+    }
+  }, TEXTS[language].more));
+  list.append(item);
 }
 
 function hitButton(hit) {
@@ -217,12 +259,12 @@ function fill(entry, lead) {
   };
   write(".face", letterOf(lead));
   write("b", nameOf(lead));
-  write(".dot .sr", lead.isFresh ? TEXTS[language].fresh : "");
+  write(".dot .sr", fresh.has(lead.id) ? TEXTS[language].fresh : "");
   write("time", last ? when(last.timestamp) : "");
   write(".preview", last ? (last.direction === "OUTBOUND" ? TEXTS[language].you : "") + lineOf(last, language) : "");
   entry.querySelector("time").dateTime = last?.timestamp || "";
-  entry.querySelector(".dot").hidden = !lead.isFresh;
-  entry.classList.toggle("fresh", Boolean(lead.isFresh));
+  entry.querySelector(".dot").hidden = !fresh.has(lead.id);
+  entry.classList.toggle("fresh", fresh.has(lead.id));
   entry.setAttribute("aria-current", String(lead.id === panel.getAttribute("lead-id")));
 }
 
@@ -298,14 +340,15 @@ function listen(signal) {
 }
 
 function hear(leadId, message) {
-  if (asked) return;
+  const isNew = message.direction === "INBOUND" && leadId !== panel.getAttribute("lead-id") && !(leads.get(leadId)?.lastMessageAt > message.timestamp);
+  if (isNew && message.id !== leads.get(leadId)?.lastMessage?.id) fresh.add(leadId);
+  if (asked) { schedule(); return; }
   const lead = leads.get(leadId);
   if (!lead) { catchUp(); return; }
   const last = lead.lastMessage;
   if (!last || message.timestamp >= last.timestamp || message.id === last.id) {
     lead.lastMessage = message;
     lead.lastMessageAt = [message.timestamp, lead.lastMessageAt || ""].sort().at(-1);
-    lead.isFresh = message.direction === "INBOUND" && leadId !== panel.getAttribute("lead-id");
     schedule();
   }
 }
@@ -320,10 +363,7 @@ function catchUp() {
     try {
       const page = await gateway.get("/leads", { limit: PAGE }, work.signal);
       if (asked) return;
-      for (const lead of page.leads) {
-        const isFresh = !leads.has(lead.id) && lead.lastMessage?.direction === "INBOUND" && lead.id !== panel.getAttribute("lead-id");
-        leads.set(lead.id, { isFresh, ...leads.get(lead.id), ...lead });
-      }
+      for (const lead of page.leads) leads.set(lead.id, { ...leads.get(lead.id), ...lead });
       say("");
       show();
     } catch (error) { refuse(error); }
@@ -362,8 +402,7 @@ function follow() {
   const leadId = wanted.get("lead") || "";
   find("inbox").classList.toggle("reading", Boolean(leadId));
   if (!leadId) { panel.removeAttribute("lead-id"); show(); return; }
-  const lead = leads.get(leadId);
-  if (lead) lead.isFresh = false;
+  fresh.delete(leadId);
   const messageId = wanted.get("message");
   if (panel.getAttribute("lead-id") !== leadId) {
     awaited = messageId && { leadId, messageId };

@@ -30,6 +30,8 @@ const AGAIN_MS = 5000;
 const SILENCE_MS = 40000;
 /** How long a conversation waits for its stream before it is shown without. */
 const READY_MS = 1000;
+/** How long what is shown again is held in its place. */
+const SETTLE_MS = 1000;
 /** Marks of direction in a name: "nota \u202Efdp.exe" would read as a PDF. */
 const DIRECTION_MARKS = /[\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
@@ -142,7 +144,7 @@ progress { flex: 1; accent-color: var(--accent); height: 8px; }
 .bubble { max-width: min(78%, 620px); background: var(--theirs); border: 1px solid var(--line); border-radius: 4px 14px 14px 14px; padding: 7px 11px 5px; overflow-wrap: anywhere; }
 .ours .bubble { background: var(--ours); border-radius: 14px 4px 14px 14px; }
 .system .bubble { border-radius: 12px; font-size: 13px; text-align: center; color: var(--quiet); }
-.message.found .bubble { animation: found 2.4s ease-out; }
+.message.found .bubble { animation: found 2.4s ease-out; } .found .foot { color: var(--ink); }
 @keyframes found { 0%, 60% { background: var(--mark); } }
 @media (prefers-reduced-motion: reduce) { .message.found .bubble { animation: none; background: var(--mark); } }
 .sender { font-size: 12px; font-weight: 650; color: var(--accent); }
@@ -219,6 +221,8 @@ export class Gateway {
   constructor(base = "", giveToken = async () => null) {
     this.base = base.replace(/\/$/, "");
     this.giveToken = giveToken;
+    /** Called when the limit is reached, and what was asked waits for it. */
+    this.onWait = () => {};
   }
 
   async fetch(path, { query = {}, headers = {}, ...how } = {}) {
@@ -230,6 +234,7 @@ export class Gateway {
       // Who reads faster than the limit allows waits, and goes on.
       const pause = Number(answer.headers.get("Retry-After"));
       if (answer.status !== 429 || !(pause > 0 && pause <= 60)) throw new Refused(answer.status, await answer.json().catch(() => ({})));
+      this.onWait();
       await new Promise(done => setTimeout(done, pause * 1000));
       how.signal?.throwIfAborted();
     }
@@ -546,6 +551,7 @@ export class MessageHistoryPanel extends HTMLElement {
     this.shadowRoot.addEventListener("keydown", event => this.key(event));
     this.bubbles = new Bubbles(this);
     this.gateway = new Gateway("", async () => (this.getToken ? this.getToken() : this.token));
+    this.gateway.onWait = () => this.inform(this.texts.reasons.RESOURCE_EXHAUSTED);
     this.isDenied = false;
     this.byId = new Map();
     /** By the id of a message that is not shown yet: the ids of those that quote it. */
@@ -557,7 +563,10 @@ export class MessageHistoryPanel extends HTMLElement {
 
   disconnectedCallback() { this.stop(); }
 
-  attributeChangedCallback(name, before, now) { if (before !== now && this.isConnected) this.start(); }
+  attributeChangedCallback(name, before, now) {
+    // Who has the words in another language goes on reading where they were.
+    if (before !== now && this.isConnected) this.start(name === "lang" ? this.here() : null);
+  }
 
   /** A bearer token. */
   get token() { return this.access.token; }
@@ -569,11 +578,12 @@ export class MessageHistoryPanel extends HTMLElement {
 
   set getToken(getToken) { this.admit({ getToken }); }
 
-  /** Take what gives access; what was asked without it, or with what had ended, is asked again. */
+  /** Take what gives access; with the first or none, or after one that had ended, all is asked again. */
   admit(given) {
     const hadNone = !(this.token || this.getToken);
     this.access = { ...this.access, ...given };
-    if (this.isConnected && (hadNone || this.isDenied)) this.start();
+    const hasNone = !(this.token || this.getToken);
+    if (this.isConnected && (hadNone !== hasNone || this.isDenied)) this.start();
   }
 
   get leadId() { return this.getAttribute("lead-id") || ""; }
@@ -585,7 +595,8 @@ export class MessageHistoryPanel extends HTMLElement {
   /** Read everything anew. */
   reload() { this.start(); }
 
-  start() {
+  /** With what `here()` gave: show that part again. */
+  start(here = null) {
     this.stop();
     this.language = languageOf(this.getAttribute("lang"));
     this.gateway.base = (this.getAttribute("src") || "").replace(/\/$/, "");
@@ -597,14 +608,17 @@ export class MessageHistoryPanel extends HTMLElement {
     this.byId.clear();
     this.quoting.clear();
     this.heard = null;
+    this.isReplacing = false;
+    this.uncounted = 0;
     this.isDenied = false;
     /** What is shown, as an object of its own: an answer that was asked for before it belongs nowhere. */
     this.shown = null;
+    this.settle = null;
     this.olderCursor = this.newerCursor = null;
     this.build();
     this.header.hidden = !this.leadId;
     if (!this.leadId) { this.say(this.texts.choose); return; }
-    this.open();
+    this.open(here);
   }
 
   stop() { this.work?.abort(); this.growth?.disconnect(); clearTimeout(this.trying); }
@@ -635,19 +649,19 @@ export class MessageHistoryPanel extends HTMLElement {
     this.older = h("button", { type: "button", class: "more", hidden: true, onclick: () => this.loadOlder() }, texts.loadOlder);
     this.newer = h("button", { type: "button", class: "more", hidden: true, onclick: () => this.loadNewer() }, texts.loadNewer);
     this.state = h("div", { class: "state", role: "status" });
-    this.list = h("div", { class: "list", part: "list", tabindex: "0", "aria-label": texts.history, role: "region", onscroll: () => this.scrolled(), onclick: event => this.clicked(event) },
+    this.list = h("div", { class: "list", part: "list", tabindex: "0", "aria-label": texts.history, role: "region", onscroll: () => this.scrolled(), onwheel: () => { this.settle = null; }, onpointerdown: () => { this.settle = null; }, onclick: event => this.clicked(event) },
       this.older, this.log, this.newer, this.state);
     this.float = h("button", { type: "button", class: "float", hidden: true, onclick: () => this.goToNewest() });
     this.shadowRoot.replaceChildren(this.header, this.menu, this.notice, this.searching, this.progress, this.list, this.float);
     // What is drawn for the first time takes its true height then, and a notice takes some of the list's:
     // who reads the newest goes on seeing it.
     this.growth?.disconnect();
-    this.growth = new ResizeObserver(() => { if (this.isPinned) this.list.scrollTop = this.list.scrollHeight; });
+    this.growth = new ResizeObserver(() => { if (this.isPinned) this.list.scrollTop = this.list.scrollHeight; else this.settle?.(); });
     this.growth.observe(this.items);
     this.growth.observe(this.list);
   }
 
-  async open() {
+  async open(here) {
     const { signal } = this.work;
     this.say(this.texts.loading);
     try {
@@ -658,7 +672,7 @@ export class MessageHistoryPanel extends HTMLElement {
       this.number_ = lead.number;
       // A page that is read before the stream has begun would miss what comes in between.
       await Promise.race([this.connectLive(signal), new Promise(done => setTimeout(done, READY_MS))]);
-      await this.show({});
+      await this.showAgain(here);
       this.cover(signal);
     } catch (error) { this.refuse(error, () => this.start()); }
   }
@@ -674,9 +688,13 @@ export class MessageHistoryPanel extends HTMLElement {
   async show(query) {
     const shown = (this.shown = {});
     this.heard ??= [];
+    this.isReplacing = true;
     let page;
     try { page = await this.read({ order: "desc", ...query }); } catch (error) {
-      if (shown === this.shown) this.join();
+      if (shown === this.shown) {
+        this.older.textContent = this.texts.loadOlder;
+        this.join();
+      }
       throw error;
     }
     if (shown !== this.shown) return false;
@@ -705,9 +723,10 @@ export class MessageHistoryPanel extends HTMLElement {
 
   /** Show what was heard while a page was on its way: the page may be older. */
   join() {
-    const { heard } = this;
+    const { heard, isReplacing } = this;
     this.heard = null;
-    for (const message of heard) this.hear(message);
+    this.isReplacing = false;
+    for (const message of heard) this.hear(message, !isReplacing);
   }
 
   async loadOlder() {
@@ -858,6 +877,7 @@ export class MessageHistoryPanel extends HTMLElement {
 
   /** Give the first message in sight. */
   topmost() {
+    if (!this.messages.length) return undefined;
     const { left, top, width } = this.list.getBoundingClientRect();
     for (let y = top + 4; y < top + 200; y += 12) {
       const found = this.shadowRoot.elementFromPoint(left + width / 2, y)?.closest("li.message");
@@ -987,23 +1007,49 @@ export class MessageHistoryPanel extends HTMLElement {
   }
 
   /** Too much has changed to be told: read again what is being looked at. */
-  readAnew() {
-    const here = this.isPinned ? null : this.topmost()?.dataset.id;
-    this.show(here ? { around: here } : {}).catch(error => this.refuse(error, () => this.start()));
+  readAnew() { this.showAgain(this.here()).catch(error => this.refuse(error, () => this.start())); }
+
+  /** Give what is being read, and where on the screen; null at the newest. */
+  here() {
+    const element = this.isPinned ? null : this.topmost();
+    return element ? { id: element.dataset.id, top: this.topOf(element) } : null;
   }
 
-  hear(message) {
+  /** Read what is being read once more, and leave it where it is. */
+  async showAgain(here) {
+    if (!here) { await this.show({}); return; }
+    if (!await this.show({ around: here.id })) return;
+    const { id, top } = here;
+    // What stands above takes its true height only once it is drawn: held until then, or until somebody scrolls.
+    const settle = () => {
+      const element = this.byId.get(id)?.element;
+      if (element) this.list.scrollTop += this.topOf(element) - top;
+    };
+    this.settle = settle;
+    settle();
+    setTimeout(() => { if (this.settle === settle) this.settle = null; }, SETTLE_MS);
+  }
+
+  /** Give where an element stands in the list's window. */
+  topOf(element) { return element.getBoundingClientRect().top - this.list.getBoundingClientRect().top; }
+
+  /** Show what is told live; `isAgain` when it was shown before a page came that may be older. */
+  hear(message, isAgain = false) {
     const only = this.getAttribute("instance-id");
     if (only && message.instanceId !== only) return;
-    if (this.heard) { this.heard.push(message); return; }
+    if (this.heard) {
+      this.heard.push(message);
+      if (this.isReplacing) return;
+    }
     const isKnown = this.byId.has(message.id);
     const newest = this.messages.at(-1)?.message;
     const oldest = this.messages[0]?.message;
     if (!isKnown) {
       // It may be new, or an older one of which something has changed: the gateway knows how many there are.
       this.countSoon();
+      if (!isAgain) this.uncounted += 1;
       // What lies outside of what is shown is read when somebody goes there.
-      if (this.newerCursor && newest && order(message, newest) > 0) { this.arrived += 1; this.buttons(); return; }
+      if (this.newerCursor && newest && order(message, newest) > 0) { if (!isAgain) this.arrived += 1; this.buttons(); return; }
       if (this.olderCursor && oldest && order(message, oldest) < 0) return;
     }
     const wasAtBottom = this.isPinned;
@@ -1012,9 +1058,9 @@ export class MessageHistoryPanel extends HTMLElement {
     this.say("");
     if (wasAtBottom) this.list.scrollTop = this.list.scrollHeight;
     // What comes late, from a time that is shown already, is not at the end that the button leads to.
-    else if (!isKnown && newest && order(message, newest) > 0) this.arrived += 1;
+    else if (!isKnown && !isAgain && newest && order(message, newest) > 0) this.arrived += 1;
     this.buttons();
-    this.tell("recado-message", { leadId: this.leadId, message });
+    if (!isAgain) this.tell("recado-message", { leadId: this.leadId, message });
   }
 
   countSoon() {
@@ -1024,9 +1070,11 @@ export class MessageHistoryPanel extends HTMLElement {
 
   /** The lead has another name, or was merged with another or parted from it: then its messages are others. */
   async changed(signal) {
-    const { isOf, total } = this;
+    const { isOf, total, uncounted } = this;
     await this.rename(signal);
-    if (!signal.aborted && (this.isOf !== isOf || this.total !== total)) this.readAnew();
+    // What was heard and is counted only now is no sign of it.
+    const isExplained = this.total >= total && this.total <= total + uncounted;
+    if (!signal.aborted && (this.isOf !== isOf || !isExplained)) this.readAnew();
   }
 
   async rename(signal) {
@@ -1096,6 +1144,7 @@ export class MessageHistoryPanel extends HTMLElement {
   // The rest
 
   count(total) {
+    if (this.total !== total) this.uncounted = 0;
     this.total = total;
     if (total === undefined) return;
     this.facts.replaceChildren(...[

@@ -503,8 +503,34 @@ def test_of_two_searches_the_last_one_counts_and_all_hits_can_be_reached(visit: 
     found = page.locator("#hit-list button")
     expect(found).to_have_count(21)
     expect(page.locator("#hit-total")).to_have_text(re.compile(r"^\(2\d\d\)$"))
-    found.last.click()
+    found.last.dblclick()
     expect(found).to_have_count(41)
+    page.wait_for_timeout(300)
+    texts = page.locator("#hit-list .preview").all_text_contents()
+    assert len(set(texts)) == len(texts) == 40
+
+    page.route("**/messages/search?**", lambda route: route.fulfill(status=503, body="{}"), times=1)
+    found.last.click()
+    expect(found.last).to_contain_text("Tentar de novo")
+    found.last.click()
+    expect(found).to_have_count(61)
+
+
+def test_a_question_that_fails_late_does_not_disturb_the_next(visit: Callable[..., Page]):
+    page = visit()
+    late: list[Route] = []
+    page.route(lambda address: "q=zzz" in address, lambda route: late.append(route))
+    page.fill("#search", "zzz")
+    page.wait_for_timeout(500)
+    page.fill("#search", "ana")
+    expect(page.locator("#lead-list button")).to_have_count(1)
+
+    for route in late:
+        route.fulfill(status=503, body="{}")
+    page.wait_for_timeout(6_000)
+
+    expect(page.locator("#lead-list button")).to_have_count(1)
+    expect(page.locator("#lead-state")).to_be_empty()
 
 
 def test_a_hit_that_is_chosen_again_is_gone_to_again(visit: Callable[..., Page]):
@@ -582,6 +608,13 @@ def test_somebody_new_is_marked_for_those_who_see_and_those_who_hear(visit: Call
 
     entry = page.locator("#lead-list button", has_text="Caio Reis")
     expect(entry).to_contain_text("nova mensagem")
+    # A search in between changes nothing of it.
+    page.fill("#search", "caio")
+    expect(page.locator("#lead-list button")).to_have_count(1)
+    expect(entry).to_contain_text("nova mensagem")
+    page.fill("#search", "")
+    expect(page.locator("#lead-list button", has_text="Ana Souza")).to_be_visible()
+    expect(entry).to_contain_text("nova mensagem")
     entry.click()
     expect(entry).not_to_contain_text("nova mensagem")
 
@@ -652,6 +685,37 @@ def test_an_inbox_that_is_away_says_so_and_comes_back(visit: Callable[..., Page]
     page.click("#sign-out")
     expect(page.locator("#sign-in-error")).to_contain_text("ainda não saiu")
     assert page.locator("#lead-list li").count() == 0
+
+
+def test_who_reads_in_another_language_goes_on_where_they_were(visit: Callable[..., Page]):
+    page = visit()
+    choose(page, "Ana Souza")
+    page.locator(".list").evaluate("list => { list.scrollTop = 0; }")
+    expect(page.locator("li.message")).to_have_count(200)
+    page.locator(".list").evaluate("list => { list.scrollTop = 2000; }")
+    page.wait_for_timeout(300)
+    read = "document.querySelector('message-history-panel').here()"
+    before = page.evaluate(read)
+
+    page.select_option("#language", "en")
+
+    expect(page.get_by_role("button", name="Search this conversation")).to_be_visible()
+    expect(page.locator(f"li.message[data-id='{before['id']}']")).to_be_in_viewport()
+    page.wait_for_timeout(300)
+    after = page.evaluate(read)
+    assert (after["id"], abs(after["top"] - before["top"]) <= 2) == (before["id"], True)
+
+
+def test_who_signs_out_in_one_window_has_signed_out_in_all(visit: Callable[..., Page]):
+    page = visit()
+    other = page.context.new_page()
+    other.goto(page.url)
+    expect(other.locator("#lead-list button").first).to_be_visible()
+
+    page.click("#sign-out")
+
+    expect(other.locator("#token")).to_be_visible()
+    assert other.locator("#lead-list li").count() == 0
 
 
 def test_who_signs_in_next_sees_nothing_of_who_was_there_before(visit: Callable[..., Page]):
