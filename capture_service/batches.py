@@ -14,7 +14,8 @@ APPLIED: Final = "applied"
 MERGED: Final = "merged"
 DUPLICATE: Final = "duplicate"
 PENDING: Final = "pending"
-_STATES: Final = {rank: name for name, rank in fold.STATUS_RANKS.items()}
+# Of the names of a rank the first: a failed message is "failed" everywhere.
+_STATES: Final = {rank: name for name, rank in reversed([*fold.STATUS_RANKS.items()])}
 
 
 class Item(msgspec.Struct, kw_only=True):

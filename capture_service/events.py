@@ -155,6 +155,13 @@ class Batch(msgspec.Struct):
             self.doubts.append(Fault(error.path, f"{error.reason}; placed at its arrival"))
             return self.received_at
 
+    def stamped_at(self) -> datetime | None:
+        """Give `entry[].time`, which few webhooks about conversations have."""
+        try:
+            return payload.moment(self.entry_time, "entry.time")
+        except Malformed:
+            return None
+
 
 Item: TypeAlias = Event | Sighting | Notice | Chunk | Fault
 
@@ -165,7 +172,7 @@ def normalise(batch: Batch, field: str, value: Object, path: str) -> Iterator[It
     `path` is where the value stands in the webhook, for the faults.
     """
     if batch.instance is None:
-        if any(value.get(key) for key in _CONVERSATION_KEYS):
+        if any(value.get(key) for key in _CONVERSATION_KEYS - {"standby"}):
             yield Fault(path, "names no phone_number_id: whose conversations these are is not known")
     else:
         yield from _conversations(batch, batch.instance, field, value, path)
@@ -173,6 +180,11 @@ def normalise(batch: Batch, field: str, value: Object, path: str) -> Iterator[It
         yield from _notices(batch, field, value, path)
     except RecursionError:
         yield Fault(path, "nested too deeply")
+    standby = value.get("standby")
+    if isinstance(standby, dict):
+        yield from normalise(batch, field, cast("Object", standby), f"{path}.standby")
+    elif standby is not None:
+        yield Fault(f"{path}.standby", "must be an object")
     yield from batch.doubts
     batch.doubts = []
 
@@ -206,9 +218,6 @@ def _conversations(batch: Batch, instance: Instance, field: str, value: Object, 
     for key, read in _READERS.items():
         if key in value:
             yield from _each(value, key, path, lambda item, at, read=read: read(told, item, at))
-    standby = value.get("standby")
-    if isinstance(standby, dict):
-        yield from _conversations(batch, instance, field, cast("Object", standby), f"{path}.standby")
     if from_history and (declined := _declined(value.get("errors"))):
         yield Chunk(instance.tenant_id, instance.id, batch.received_at, path, declined=declined)
 
@@ -216,20 +225,20 @@ def _conversations(batch: Batch, instance: Instance, field: str, value: Object, 
 def _notices(batch: Batch, field: str, value: Object, path: str) -> Iterator[Notice]:
     is_conversation = not _CONVERSATION_KEYS.isdisjoint(value)
     told = {key: value[key] for key in value.keys() - (_SAID_KEYS if is_conversation else _ADDRESS_KEYS)}
-    if is_conversation and not told:
-        return
-    try:
-        happened_at, is_dated = payload.moment(batch.entry_time, "entry.time"), True
-    except Malformed:
-        happened_at, is_dated = batch.received_at, False
-    yield Notice(
+    if told or not is_conversation:
+        yield _notice(batch, field, told, path)
+
+
+def _notice(batch: Batch, field: str, told: Object, path: str) -> Notice:
+    stamp = batch.stamped_at()
+    return Notice(
         tenant_id=batch.tenant_id,
         instance_id=batch.instance.id if batch.instance else None,
         account_id=batch.account_id,
         field=field,
         event=next((told[key] for key in ("event", "decision") if isinstance(told.get(key), str)), ""),
-        happened_at=happened_at,
-        is_dated=is_dated,
+        happened_at=stamp or batch.received_at,
+        is_dated=stamp is not None,
         batch_id=batch.id,
         told=fold.document(told),
         path=path,
@@ -328,7 +337,13 @@ def _chunk(value: _Told, item: Any, path: str) -> Iterator[Item]:
         yield from _each(
             thread, "messages", at, lambda item, at, wire=wire: _from_thread(value, wire, item, at)
         )
+    errors = chunk.get("errors")
+    if errors:
+        yield _notice(value.batch, "history", {"errors": errors}, path)
     about = payload.convert(chunk.get("metadata") or {}, payload.ChunkMetadata, f"{path}.metadata")
+    declined = _declined(errors)
+    if about.phase is None and declined is None and not chunk.get("threads"):
+        return  # It brings nothing of a history, so that none has begun.
     yield Chunk(
         value.instance.tenant_id,
         value.instance.id,
@@ -337,7 +352,7 @@ def _chunk(value: _Told, item: Any, path: str) -> Iterator[Item]:
         phase=about.phase,
         chunk_order=about.chunk_order,
         progress=about.progress,
-        declined=_declined(chunk.get("errors")),
+        declined=declined,
     )
 
 
@@ -392,9 +407,14 @@ def _book_entry(value: _Told, item: Any, path: str) -> list[Sighting]:
     wire = payload.convert(item, payload.StateSync, path)
     card = wire.contact
     stamp = wire.metadata.timestamp if wire.metadata else None
-    # Removals come with "0" for a time (implementers' fixtures): it is no time.
+    # Removals come with "0" for a time (implementers' fixtures): it is no time. Where the entry has none
+    # either, nothing tells such a removal that is delivered again from a second one: it counts as new.
     is_dated = stamp not in (None, 0, "0", "")
-    at = value.batch.moment(stamp, f"{path}.metadata") if is_dated else value.batch.received_at
+    at = (
+        value.batch.moment(stamp, f"{path}.metadata")
+        if is_dated
+        else value.batch.stamped_at() or value.batch.received_at
+    )
     is_removed = (wire.action or "").lower() == "remove"
     wa_id = identity.digits(card.phone_number) if card.phone_number else None
     person = roster.person(

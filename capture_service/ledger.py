@@ -10,7 +10,7 @@ import zstandard
 
 # Raised when a newer parser understands something that an older one did not: kept with every row, so
 # that `recado replay` can find the rows that would gain.
-PARSER_VERSION: Final = 2
+PARSER_VERSION: Final = 3
 
 NO_DICTIONARY: Final = 0
 # Dictionaries are never changed or removed: old rows need theirs. A better one gets the next number.

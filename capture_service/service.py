@@ -101,7 +101,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             store.insert_tenant(conn, caller.tenant)
             tenant_id = store.find_tenant(conn, caller.tenant)
             assert tenant_id is not None
-            store.insert_instance(
+            store.upsert_instance(
                 conn,
                 tenant_id=tenant_id,
                 public_id=ids.instance_id(request.phone_number_id),
@@ -127,6 +127,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
                     raise errors.AlreadyExists(
                         "registered by another tenant", fields=(FieldFault(field, "is taken"),)
                     )
+            store.delete_idle_account_routes(conn, tenant_id=tenant_id)
             self._audit(conn, tenant_id, "instance.create")
             return instance
 
@@ -297,10 +298,9 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
                 count_max=page_size + 1,
             )
             page = rows[:page_size]
-            numbers = {row.id: row.public_id for row in store.list_instances(conn, tenant_id=tenant_id)}
             self._audit(conn, tenant_id, "syncs.read", lead_id, count=len(page))
             return pb.ListSyncsResponse(
-                syncs=[_sync(row, numbers.get(row.instance_id) if row.instance_id else None) for row in page],
+                syncs=[_sync(row) for row in page],
                 next_page_token=str(page[-1].id) if len(rows) > page_size else "",
                 total_size=store.count_syncs(conn, tenant_id=tenant_id, lead_id=lead_id, instances=granted),
             )
@@ -443,7 +443,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
                 conn, [store.OutboxRow(tenant_id, sync.id, jobs.RUN_SYNC.name, arguments)]
             )
             self._audit(conn, tenant_id, "chat.import", lead_id, count=report["new"])
-            return _sync(sync, target.instance_public_id)
+            return _sync(sync)
 
         sync = postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
         self._sweeper.wake()
@@ -488,11 +488,10 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             sync = store.find_sync(conn, tenant_id=tenant_id, id=sync_id) if tenant_id is not None else None
             if sync is None or sync.lead_id is None:
                 raise errors.NotFound("no such sync")
-            tenant_id = self._tenant_of_lead(conn, sync.lead_id)
-            if sync.instance_id and caller.instances is not None:
-                numbers = {row.id: row.public_id for row in store.list_instances(conn, tenant_id=tenant_id)}
-                if str(numbers.get(sync.instance_id)) not in caller.instances:
-                    raise errors.NotFound("no such sync")
+            self._tenant_of_lead(conn, sync.lead_id)
+            granted = _granted(caller)
+            if sync.instance_public_id and granted is not None and sync.instance_public_id not in granted:
+                raise errors.NotFound("no such sync")
             return sync
 
         return _sync(postgres.run_read(self._pool, work, timeout_s=_remaining_s()))
@@ -954,11 +953,11 @@ def _instance(row: store.InstanceRow, history: store.SyncLogRow | None = None) -
         connection_state=row.connection_state,
         connection_reason=row.connection_reason or "",
         connection_changed_at=_timestamp(row.connection_changed_at),
-        history=_sync(history, row.public_id) if history else None,
+        history=_sync(history) if history else None,
     )
 
 
-def _sync(row: store.SyncLogRow, instance_id: uuid.UUID | None = None) -> pb.SyncLog:
+def _sync(row: store.SyncLogRow) -> pb.SyncLog:
     return pb.SyncLog(
         id=str(row.id),
         lead_id=str(row.lead_id) if row.lead_id else "",
@@ -971,7 +970,7 @@ def _sync(row: store.SyncLogRow, instance_id: uuid.UUID | None = None) -> pb.Syn
         created_at=_timestamp(row.created_at),
         started_at=_timestamp(row.started_at),
         completed_at=_timestamp(row.completed_at),
-        instance_id=str(instance_id) if instance_id else "",
+        instance_id=str(row.instance_public_id) if row.instance_public_id else "",
         detail_json=row.detail or "",
     )
 

@@ -25,7 +25,7 @@ def list_instances(call: Call) -> shapes.Instances:
 
 
 def create_instance(call: Call, body: NewInstance) -> shapes.Instance:
-    """Register a number. Doing it again answers with the instance as it is."""
+    """Register a number. Doing it again describes it anew; without a name the old one stays."""
     request = capture_pb2.CreateInstanceRequest(
         waba_id=body.waba_id,
         phone_number_id=body.phone_number_id,

@@ -102,14 +102,15 @@ from capture_service.store.patterns import (
 from capture_service.store.routes import (
     InstanceRow as InstanceRow,
     Route as Route,
+    delete_idle_account_routes as delete_idle_account_routes,
     find_routes as find_routes,
     find_tenant as find_tenant,
-    insert_instance as insert_instance,
     insert_route as insert_route,
     insert_tenant as insert_tenant,
     list_instances as list_instances,
     routes_of_tenant as routes_of_tenant,
     tenant_names as tenant_names,
+    upsert_instance as upsert_instance,
 )
 from capture_service.store.rows import (
     NO_TENANT as NO_TENANT,

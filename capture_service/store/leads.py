@@ -377,7 +377,8 @@ def find_lead_profile(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UU
     with conn.cursor(row_factory=kwargs_row(LeadProfileRow)) as cursor:
         return cursor.execute(
             """
-            SELECT l.id, coalesce(l.saved_name, l.profile_name) AS name, l.wa_id, l.user_id, l.username,
+            SELECT l.id, coalesce(nullif(l.saved_name, ''), nullif(l.profile_name, '')) AS name,
+              l.wa_id, l.user_id, l.username,
               l.last_message_at, i.public_id AS instance_public_id, i.phone_number_id
             FROM leads l
             LEFT JOIN LATERAL (

@@ -63,6 +63,20 @@ def insert_route(
     return row[0]
 
 
+def delete_idle_account_routes(conn: Connection[Any], *, tenant_id: int) -> None:
+    """Give up the WABAs of which the tenant has no number: another tenant may have them."""
+    conn.execute(
+        """
+        DELETE FROM webhook_routes r
+        WHERE r.tenant_id = %(tenant_id)s AND r.kind = 'waba'
+          AND NOT EXISTS (
+            SELECT FROM whatsapp_configs c WHERE c.tenant_id = r.tenant_id AND c.waba_id = r.external_id
+          )
+        """,
+        {"tenant_id": tenant_id},
+    )
+
+
 def find_tenant(conn: Connection[Any], name: str) -> int | None:
     row = conn.execute("SELECT id FROM tenants WHERE name = %(name)s", {"name": name}).fetchone()
     return row[0] if row else None
@@ -93,7 +107,7 @@ class InstanceRow(msgspec.Struct, frozen=True, kw_only=True):
     connection_changed_at: datetime | None
 
 
-def insert_instance(
+def upsert_instance(
     conn: Connection[Any],
     *,
     tenant_id: int,
@@ -103,17 +117,20 @@ def insert_instance(
     phone_number_id: str,
     display_phone_number: str,
 ) -> None:
-    """Register a number; nothing happens when the tenant has it already."""
+    """Register a number, or describe anew the one that the tenant has; an empty name leaves the old one."""
     conn.execute(
         """
-        INSERT INTO whatsapp_configs (
+        INSERT INTO whatsapp_configs AS c (
           tenant_id, public_id, name, waba_id, phone_number_id, display_phone_number, webhook_activated_at
         )
         VALUES (
           %(tenant_id)s, %(public_id)s, %(name)s, %(waba_id)s, %(phone_number_id)s,
           %(display_phone_number)s, now()
         )
-        ON CONFLICT (tenant_id, phone_number_id) DO NOTHING
+        ON CONFLICT (tenant_id, phone_number_id) DO UPDATE SET
+          name = coalesce(nullif(EXCLUDED.name, ''), c.name),
+          waba_id = EXCLUDED.waba_id,
+          display_phone_number = EXCLUDED.display_phone_number
         """,
         {
             "tenant_id": tenant_id,

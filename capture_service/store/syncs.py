@@ -24,12 +24,18 @@ class SyncLogRow(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime | None
     completed_at: datetime | None
     instance_id: int | None
+    instance_public_id: uuid.UUID | None
     detail: str | None
 
 
 SYNC_COLUMNS: Final[LiteralString] = """
   tenant_id, id, lead_id, sync_type, status, step, percent, messages_imported, error_message,
-  created_at, started_at, completed_at, instance_id, detail
+  created_at, started_at, completed_at, instance_id,
+  (
+    SELECT c.public_id FROM whatsapp_configs c
+    WHERE c.tenant_id = whatsapp_sync_logs.tenant_id AND c.id = whatsapp_sync_logs.instance_id
+  ) AS instance_public_id,
+  detail
 """
 
 

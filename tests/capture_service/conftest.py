@@ -46,7 +46,7 @@ def register(pool: ConnectionPool[Any]) -> Callable[..., None]:
             store.insert_tenant(conn, tenant)
             tenant_id = store.find_tenant(conn, tenant)
             assert tenant_id
-            store.insert_instance(
+            store.upsert_instance(
                 conn,
                 tenant_id=tenant_id,
                 public_id=ids.instance_id(number_id),

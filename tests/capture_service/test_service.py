@@ -172,6 +172,25 @@ def test_an_enriched_profile_settles_the_first_contact(
     assert query("SELECT profile ->> 'status' AS status FROM leads") == [{"status": "ACTIVE"}]
 
 
+def test_a_name_taken_out_of_the_address_book_leaves_the_persons_own(
+    call: Call, register: Callable[..., None], query: Query
+) -> None:
+    register()
+    told = [wire.messages(wire.text("w1"))]
+    for action, at, name in (("add", wire.NOON + 1, "Cliente"), ("remove", wire.NOON + 2, None)):
+        card = {"phone_number": wire.ANA, **({"full_name": name} if name else {})}
+        item = {"type": "contact", "contact": card, "action": action, "metadata": {"timestamp": str(at)}}
+        told.append(wire.webhook(wire.entry(wire.change("smb_app_state_sync", state_sync=[item]))))
+    for body in told:
+        call("IngestWebhooks", pb.IngestWebhooksRequest(webhooks=[pb.Webhook(body=body)]))
+    [lead] = query("SELECT id, saved_name FROM leads")
+    assert lead["saved_name"] == ""
+
+    known = call("GetLeadProfile", pb.GetLeadProfileRequest(tenant="padaria", lead_id=str(lead["id"])))
+
+    assert known.name == "Ana Souza"
+
+
 def test_the_job_of_a_lead_that_is_gone_is_settled(
     call: Call, register: Callable[..., None], query: Query
 ) -> None:

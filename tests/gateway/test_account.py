@@ -91,6 +91,62 @@ def test_what_a_field_of_conversations_says_beside_them_is_a_fact(
     assert len(system.leads(owner)) == 1
 
 
+def test_what_another_app_is_told_beside_its_messages_is_a_fact(
+    system: System, owner: str, instance_id: str
+) -> None:
+    told = {
+        "errors": [{"code": 131000}],
+        "conversation_context": {"type": "summary", "summary": {"text": "quer bolo"}},
+    }
+    standby = {"messages": [wire.text("w1")], "contacts": [wire.contact()], **told}
+    system.post_webhook(wire.webhook(wire.entry(wire.change("standby", standby=standby))))
+
+    [event] = events(system, owner, instance_id)
+    assert (event["field"], event["value"]) == ("standby", told)
+    assert len(system.leads(owner)) == 1
+
+
+def test_a_standby_of_another_shape_is_a_failure_that_names_it(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.post_webhook(
+        wire.webhook(
+            wire.entry(wire.change("standby", standby=[wire.text("w1")], messages=[wire.text("w2")]))
+        )
+    )
+
+    [failure] = system.get("/webhooks/failures", owner).json["failures"]
+    assert failure["faults"] == [{"path": "entry[0].changes[0].value.standby", "reason": "must be an object"}]
+    assert len(system.leads(owner)) == 1
+
+
+def test_a_number_can_be_described_anew(system: System, owner: str, stranger: str, instance_id: str) -> None:
+    body = {"wabaId": "777", "phoneNumberId": wire.NUMBER_ID, "displayPhoneNumber": "551130000000"}
+    answer = system.post("/instances", owner, body)
+    assert answer.status_code == 201
+    assert answer.json["id"] == instance_id
+
+    [instance] = system.get("/instances", owner).json["instances"]
+    assert (instance["wabaId"], instance["displayPhoneNumber"]) == ("777", "551130000000")
+    assert instance["name"] == "Padaria Aurora"
+    system.post_webhook(fact("account_alerts", account="777"))
+    assert len(events(system, owner, instance_id)) == 1
+    # The account named by mistake is free for the one whose it is.
+    system.register(stranger, "222", wire.WABA_ID)
+
+
+def test_a_number_is_not_moved_to_the_account_of_another(
+    system: System, owner: str, stranger: str, instance_id: str
+) -> None:
+    system.register(stranger, "222", "333")
+    body = {"wabaId": "333", "phoneNumberId": wire.NUMBER_ID, "displayPhoneNumber": "551130000000"}
+
+    assert system.post("/instances", owner, body).status_code == 409
+
+    [instance] = system.get("/instances", owner).json["instances"]
+    assert (instance["wabaId"], instance["displayPhoneNumber"]) == (wire.WABA_ID, wire.BUSINESS)
+
+
 def test_an_unknown_field_is_kept_as_it_is(system: System, owner: str, instance_id: str) -> None:
     system.post_webhook(fact("astrology", at=None, stars=[1, {"x": None}]))
 
@@ -161,7 +217,7 @@ def test_a_batch_says_what_its_webhook_did(system: System, owner: str, instance_
             wire.text("w2"),
             bad,
             {**wire.text("w4"), **reaction},
-            statuses=[wire.status("w5", "sent"), wire.status("w5", "read")],
+            statuses=[wire.status("w5", "sent"), wire.status("w5", "failed")],
         )
     )
     [lead] = system.leads(owner)
@@ -176,6 +232,7 @@ def test_a_batch_says_what_its_webhook_did(system: System, owner: str, instance_
         ("w5", "status", "applied"),
         ("w5", "status", "merged"),
     ]
+    assert [item["type"] for item in batch["items"][-2:]] == ["sent", "failed"]
     assert batch["state"] == "failed"
     assert batch["counts"] == {"applied": 3, "merged": 1, "duplicate": 1, "pending": 0}
     [fault] = batch["faults"]

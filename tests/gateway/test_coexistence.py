@@ -261,6 +261,29 @@ def test_a_declined_history_says_so_in_every_position(
     assert system.get("/webhooks/failures", owner).json["failures"] == []
 
 
+def test_another_error_of_a_history_is_a_fact_and_begins_none(
+    system: System, owner: str, instance_id: str
+) -> None:
+    error = {"code": 131000, "title": "Something went wrong"}
+    system.post_webhook(history({"errors": [error]}))
+
+    [event] = system.get(f"/instances/{instance_id}/events", owner).json["events"]
+    assert (event["field"], event["value"]) == ("history", {"errors": [error]})
+    assert state(system, owner) is None
+    assert system.get("/webhooks/failures", owner).json["failures"] == []
+
+
+def test_an_error_beside_a_thread_stops_neither_it_nor_its_progress(
+    system: System, owner: str, instance_id: str
+) -> None:
+    error = {"code": 131000, "title": "Something went wrong"}
+    system.post_webhook(history({**chunk(thread(old("w1"))), "errors": [error]}))
+
+    assert len(system.get(f"/instances/{instance_id}/events", owner).json["events"]) == 1
+    assert state(system, owner)["status"] == "in_progress"
+    assert len(messages(system, owner)) == 1
+
+
 def test_a_history_before_the_number_is_registered_is_there_afterwards(system: System, owner: str) -> None:
     system.post_webhook(history(chunk(thread(old("w1")), phase=2, progress=100)))
     system.register(owner)
@@ -313,6 +336,31 @@ def test_a_removed_card_gives_back_the_name_that_the_person_chose(
         system.post_webhook(wire.webhook(wire.entry(wire.change("smb_app_state_sync", state_sync=[entry]))))
 
     assert system.leads(owner)[0]["name"] == "Ana Souza"
+
+
+def test_a_removal_without_a_time_that_is_delivered_again_takes_no_later_name(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.post_webhook(wire.messages(wire.text("w1")))
+
+    def card(action: str, at: int | None, **name: str) -> bytes:
+        entry: dict[str, Any] = {
+            "type": "contact",
+            "contact": {"phone_number": wire.ANA, **name},
+            "action": action,
+            "metadata": {"timestamp": str(at or 0)},
+        }
+        change = wire.change("smb_app_state_sync", state_sync=[entry])
+        return wire.webhook({**wire.entry(change), "time": wire.NOON + 60})
+
+    for body in (
+        card("remove", None),
+        card("add", wire.NOON + 120, full_name="Cliente"),
+        card("remove", None),
+    ):
+        system.post_webhook(body)
+
+    assert system.leads(owner)[0]["name"] == "Cliente"
 
 
 def test_a_history_after_a_long_silence_is_that_of_a_reconnection(

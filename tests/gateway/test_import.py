@@ -56,7 +56,9 @@ def imported(
     answer = bring(system, token, lead_id, data, **how)
     assert answer.status_code == 202, answer.text
     system.run_sync("padaria", answer.json["syncId"])
-    return system.get(f"/conversations/sync/{answer.json['syncId']}", token).json
+    sync = system.get(f"/conversations/sync/{answer.json['syncId']}", token).json
+    assert sync["instanceId"] == answer.json["instanceId"]
+    return sync
 
 
 def chat_of(system: System, token: str, lead_id: str) -> list[dict[str, Any]]:
