@@ -110,7 +110,7 @@ def _introduce(reporter: _Reporter, plan: Plan, folder: Folder, lead_id: str | N
     reporter.line(f"Data and logs: {folder.path}   Stop: Ctrl-C")
     reporter.line()
     if lead_id is None:
-        reporter.line("It is empty. Register a number, then make a token to read with:")
+        reporter.line("To register a number, and to make a token to read with:")
         reporter.line(
             f"  {recado} instance add{data} --tenant acme --waba-id ID --phone-number-id ID "
             '--display-phone-number "+55 11 4000-0000"'
