@@ -457,7 +457,7 @@ class Ingest:
             if row.message_count and (row.tenant_id, row.lead_id, row.instance_id) not in conversations
         }
         _open_tickets(conn, people, leads, now)
-        outcome.has_outbox_rows |= _start_enrichment(conn, new, now)
+        outcome.has_outbox_rows |= _start_enrichment(conn, messages, new, leads, now)
         outcome.has_outbox_rows |= _ask_for_merges(conn, people)
         outcome.has_outbox_rows |= _compare_imports_again(conn, messages)
         _note_account(conn, [item for item in found if isinstance(item, Notice)])
@@ -1090,17 +1090,34 @@ def _open_tickets(
         store.insert_tickets(conn, opened, opened_at=now)
 
 
-def _start_enrichment(conn: postgres.Transaction, new: Sequence[fold.Message], now: datetime) -> bool:
-    """Note the first contact of every new person who was met live, and ask for their profile."""
-    counts: dict[store.LeadKey, int] = {}
+def _start_enrichment(
+    conn: postgres.Transaction,
+    messages: Sequence[fold.Message],
+    new: Sequence[fold.Message],
+    leads: Mapping[store.LeadKey, store.LeadState],
+    now: datetime,
+) -> bool:
+    """Note the first contact of everyone who was met live, and ask for their profile.
+
+    Also of one whom a history brought before: which of the two came first is chance.
+    """
+    counts = {
+        (message.tenant_id, message.lead_id): 0
+        for message in messages
+        if message.lead_id
+        and message.sources & (fold.LIVE | fold.STATUS)
+        and not leads[message.tenant_id, message.lead_id].is_enriched
+    }
     for message in new:
-        if message.lead_id and message.is_sync_initial:
-            key = (message.tenant_id, message.lead_id)
-            counts[key] = counts.get(key, 0) + 1
+        if message.lead_id and message.is_sync_initial and (message.tenant_id, message.lead_id) in counts:
+            counts[message.tenant_id, message.lead_id] += 1
     if not counts:
         return False
-    syncs = [store.NewSync(tenant_id, uuid7(now), lead_id, n) for (tenant_id, lead_id), n in counts.items()]
-    store.insert_initial_syncs(conn, syncs)
+    asked = [store.NewSync(tenant_id, uuid7(now), lead_id, n) for (tenant_id, lead_id), n in counts.items()]
+    begun = store.insert_initial_syncs(conn, asked)
+    syncs = [sync for sync in asked if sync.id in begun]
+    if not syncs:
+        return False
     names = store.tenant_names(conn, {sync.tenant_id for sync in syncs})
     store.insert_outbox_rows(
         conn,

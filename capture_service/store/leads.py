@@ -128,7 +128,7 @@ _UPSERT_LEADS: Final[LiteralString] = (
           message_count = l.message_count + EXCLUDED.message_count,
           first_message_at = least(l.first_message_at, EXCLUDED.first_message_at),
           last_message_at = greatest(l.last_message_at, EXCLUDED.last_message_at)
-        RETURNING l.tenant_id, l.id, l.open_ticket_id, l.merged_into IS NOT NULL
+        RETURNING l.tenant_id, l.id, l.open_ticket_id, l.merged_into IS NOT NULL, l.profile IS NOT NULL
     """
 )
 
@@ -137,12 +137,13 @@ class LeadState(NamedTuple):
     open_ticket_id: uuid.UUID | None
     is_merged: bool
     """It has become part of another lead since it was looked up."""
+    is_enriched: bool
 
 
 def upsert_leads(conn: Connection[Any], changes: Sequence[LeadChange]) -> dict[LeadKey, LeadState]:
     """Create the leads that are new, add to the others, whatever the order in which batches come."""
     rows = conn.execute(_UPSERT_LEADS, {"rows": json_rows(changes)})
-    return {(tenant_id, id): LeadState(ticket, is_merged) for tenant_id, id, ticket, is_merged in rows}
+    return {(tenant_id, id): LeadState(*state) for tenant_id, id, *state in rows}
 
 
 class ConversationChange(msgspec.Struct, kw_only=True):

@@ -46,13 +46,19 @@ class NewSync(NamedTuple):
     messages_imported: int
 
 
-def insert_initial_syncs(conn: Connection[Any], syncs: Sequence[NewSync]) -> None:
-    conn.execute(
+def insert_initial_syncs(conn: Connection[Any], syncs: Sequence[NewSync]) -> set[uuid.UUID]:
+    """Note first contacts, one of each lead, whose row the caller has locked; give those that are new."""
+    rows = conn.execute(
         """
         INSERT INTO whatsapp_sync_logs (tenant_id, id, lead_id, messages_imported, sync_type, started_at)
         SELECT s.tenant_id, s.id, s.lead_id, s.messages_imported, 'initial_contact', now()
         FROM unnest(%(tenants)b::int4[], %(ids)b::uuid[], %(leads)b::uuid[], %(counts)b::int8[])
           AS s (tenant_id, id, lead_id, messages_imported)
+        WHERE NOT EXISTS (
+          SELECT FROM whatsapp_sync_logs l
+          WHERE l.tenant_id = s.tenant_id AND l.lead_id = s.lead_id AND l.sync_type = 'initial_contact'
+        )
+        RETURNING id
         """,
         {
             "tenants": [sync.tenant_id for sync in syncs],
@@ -61,6 +67,7 @@ def insert_initial_syncs(conn: Connection[Any], syncs: Sequence[NewSync]) -> Non
             "counts": [sync.messages_imported for sync in syncs],
         },
     )
+    return {id for (id,) in rows}
 
 
 def insert_recovery(

@@ -305,6 +305,21 @@ def test_imported_messages_are_no_first_contact_and_open_no_ticket(
     assert system.execute("SELECT count(*) FROM outbox").fetchall() == [(0,)]
 
 
+@pytest.mark.parametrize("is_late", [True, False])
+def test_one_who_writes_is_enriched_whether_a_history_came_before_or_after(
+    system: System, owner: str, instance_id: str, is_late: bool
+) -> None:
+    bodies = [history(chunk(thread(old("w1")))), wire.messages(wire.text("w2"))]
+
+    for body in reversed(bodies) if is_late else bodies:
+        system.post_webhook(body)
+    system.post_webhook(wire.messages(wire.text("w3")))
+
+    jobs = system.execute("SELECT job FROM outbox").fetchall()
+    syncs = system.execute("SELECT sync_type FROM whatsapp_sync_logs WHERE lead_id IS NOT NULL").fetchall()
+    assert (jobs, syncs) == ([("enrich_lead",)], [("initial_contact",)])
+
+
 def test_a_contact_known_from_the_address_book_alone_is_a_first_contact_when_it_writes(
     system: System, owner: str, instance_id: str
 ) -> None:
