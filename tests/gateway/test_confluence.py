@@ -15,10 +15,21 @@ from tests.gateway.conftest import System
 
 SHORT = "551188887777"
 BSUID = "BR.1234567890"
+NEW = "5521977776666"
 Item = tuple[str, str, dict[str, Any]]
 
 _OF_ARRIVAL = {"leadId", "batchId", "batchReceivedAt", "isSyncInitial"}
-_OF_LEAD = {"name", "number", "waId", "userId", "username", "messageCount", "firstMessageAt", "lastMessageAt"}
+_OF_LEAD = {
+    "kind",
+    "name",
+    "number",
+    "waId",
+    "userId",
+    "username",
+    "messageCount",
+    "firstMessageAt",
+    "lastMessageAt",
+}
 
 
 def _inbound(draw: random.Random, wamid: str, at: int, **told: Any) -> dict[str, Any]:
@@ -109,11 +120,63 @@ def _life(seed: int) -> list[Item]:
         }
         action = {"action": draw.choice(["add", "remove"]), "metadata": {"timestamp": str(wire.NOON + 7)}}
         items.append(("smb_app_state_sync", "state_sync", {"type": "contact", "contact": card, **action}))
+    items += _extras(draw, wamids)
     # Somebody must say that the number and the user id are one person.
     items.append(
         ("messages", "messages", {**wire.text("wamid.proof", at=wire.NOON + 900), "from_user_id": BSUID})
     )
     return items
+
+
+def _extras(draw: random.Random, wamids: list[str]) -> list[Item]:
+    """What else a life may hold: calls, a group, fills that name the wrong side, renewed names and ids."""
+    found: list[Item] = []
+    contact = {"wa_id": wire.ANA, "user_id": BSUID}
+    for number, wamid in enumerate(wamids):
+        at = wire.NOON + number * 100
+        if draw.random() < 0.3:
+            fill = {"from": wire.ANA, "id": wamid, "timestamp": str(at + 2), "type": "image"}
+            found.append(("history", "messages", {**fill, "image": {"id": f"m{number}", "sha256": "ab"}}))
+        if draw.random() < 0.3:
+            money = {"pricing": {"billable": draw.random() < 0.5, "category": "service"}}
+            window = {"conversation": {"id": "c", "origin": {"type": "service"}}}
+            state = wire.status(wamid, draw.choice(["sent", "played", "warning"]), at=at + 3)
+            found.append(("messages", "statuses", {**state, **draw.choice([money, window, money | window])}))
+        if draw.random() < 0.3:
+            reply = {"context": {"id": wamid, "from": wire.ANA}, "type": "text", "text": {"body": "re"}}
+            found.append(("messages", "messages", _inbound(draw, f"{wamid}.re", at + 50, **reply)))
+        if draw.random() < 0.2:
+            broken = {"type": "unsupported", "errors": [{"code": 131051, "title": "?"}]}
+            found.append(("messages", "messages", _inbound(draw, wamid, at, **broken)))
+    for event in ("connect", "terminate"):
+        if draw.random() < 0.4:
+            call = {"id": "wacid.1", "from": wire.ANA, "to": wire.BUSINESS, "event": event}
+            more = {"direction": "USER_INITIATED", "timestamp": str(wire.NOON + 400 + len(event))}
+            found.append(("calls", "calls", call | more))
+    if draw.random() < 0.3:
+        for number in range(2):
+            said = wire.text(f"wamid.group.{number}", at=wire.NOON + 500 + number)
+            found.append(("messages", "messages", {**said, "group_id": "G1", "from_user_id": BSUID}))
+            seen = wire.status("wamid.to.group", draw.choice(["delivered", "read"]), at=wire.NOON + 510)
+            to = {"recipient_id": "G1", "recipient_type": "group", "recipient_participant_user_id": BSUID}
+            found.append(("messages", "statuses", seen | to))
+    if draw.random() < 0.4:
+        system = {"type": "user_changed_number", "wa_id": NEW, "body": "mudou de número"}
+        told = {"from": wire.ANA, "id": "wamid.system", "timestamp": str(wire.NOON + 950), "type": "system"}
+        found.append(("messages", "messages", {**told, "system": system}))
+        found.append(("messages", "messages", {**wire.text("wamid.new", at=wire.NOON + 960), "from": NEW}))
+    if draw.random() < 0.4:
+        renewal = {"user_id": {"previous": "BR.OLD", "current": BSUID}, "timestamp": str(wire.NOON + 1)}
+        found.append(("user_id_update", "user_id_update", contact | renewal))
+        earlier = {"id": "wamid.old", "timestamp": str(wire.NOON - 5), "type": "text", "text": {"body": "x"}}
+        found.append(("messages", "messages", {**earlier, "from_user_id": "BR.OLD"}))
+    for at in draw.sample([10, 20, 30], draw.randrange(3)):
+        named = {"profile": {"name": f"Ana {at}", "username": f"ana{at}"}, **contact}
+        item = _inbound(
+            draw, f"wamid.named.{at}", wire.NOON + at, type="sticker", sticker={}, __contact=named
+        )
+        found.append(("messages", "messages", item))
+    return found
 
 
 def _webhooks(items: list[Item], draw: random.Random) -> list[bytes]:
@@ -123,12 +186,18 @@ def _webhooks(items: list[Item], draw: random.Random) -> list[bytes]:
     while told:
         size = draw.randrange(1, len(told) + 1)
         batch, told = told[:size], told[size:]
-        changes = [wire.change(field, **{array: [item]}) for field, array, item in batch]
+        changes = [_change(*item) for item in batch]
         if draw.random() < 0.5:
             bodies.append(wire.webhook(*(wire.entry(change) for change in changes)))
         else:
             bodies.append(wire.webhook(wire.entry(*changes)))
     return bodies
+
+
+def _change(field: str, array: str, item: dict[str, Any]) -> dict[str, Any]:
+    told = {key: value for key, value in item.items() if key != "__contact"}
+    contacts = {"contacts": [item["__contact"]]} if "__contact" in item else {}
+    return wire.change(field, **{array: [told], **contacts})
 
 
 def _answers(system: System, token: str) -> bytes:
@@ -165,6 +234,6 @@ def test_any_telling_of_a_life_gives_the_same_answers(
         answers.append(_answers(system, owner))
 
     assert answers[0] == answers[1]
-    [[lead, messages]] = json.loads(answers[0])
-    assert lead["messageCount"] == len(messages)
-    assert lead["userId"] == BSUID
+    told = json.loads(answers[0])
+    assert all(lead["messageCount"] == len(messages) for lead, messages in told)
+    assert [lead["userId"] for lead, _ in told if lead["kind"] == "person"] == [BSUID]
