@@ -38,6 +38,9 @@ _SLICE_TIMEOUT_S: Final = 30.0
 # Between two of them, so that live webhooks are served first.
 _PAUSE_S: Final = 0.002
 
+# Of one webhook, kept with it: 3 MB can hold a million items, and a page lists many webhooks.
+_FAULTS_MAX: Final = 100
+
 # A history of which nothing has come for so long is over; what comes later is that of a reconnection.
 HISTORY_IDLE: Final = timedelta(hours=6)
 
@@ -434,6 +437,9 @@ class Ingest:
         new = [message for message in messages if (message.tenant_id, message.id) in inserted]
         known = [message for message in messages if (message.tenant_id, message.id) not in inserted]
         shifts = _merge_into_existing(conn, known, route_flag) if known else _Shifts()
+        if shifts.changed_hands:
+            # Those that a message left are counted again below: all locks in one order.
+            store.hold_leads(conn, shifts.changed_hands | people.keys(told))
         now = self._clock()
         outcome.inserted += new
         arrived = {(message.tenant_id, message.id) for message in new} | shifts.went_live
@@ -695,7 +701,10 @@ def _bodies(webhook: Read, parts: Sequence[_Part]) -> list[bytes]:
 
 
 def _error(faults: Sequence[Fault]) -> str | None:
-    return msgspec.json.encode(faults).decode() if faults else None
+    listed = [*faults[:_FAULTS_MAX]]
+    if len(faults) > _FAULTS_MAX:
+        listed.append(Fault("", f"and {len(faults) - _FAULTS_MAX} more"))
+    return msgspec.json.encode(listed).decode() if listed else None
 
 
 # Who
@@ -711,6 +720,9 @@ class _People(msgspec.Struct):
     same: set[tuple[int, uuid.UUID, uuid.UUID]]
     """Leads that one item names together: they are one person."""
     ticket_candidates: dict[store.LeadKey, uuid.UUID] = {}
+
+    def keys(self, told: Sequence[Event | Sighting]) -> set[store.LeadKey]:
+        return {(_tenant_of(item), lead) for item, lead in zip(told, self.leads, strict=True) if lead}
 
 
 def _tenant_of(item: Event | Sighting) -> int:
@@ -904,6 +916,10 @@ def _note_history(
             )
 
         row = find()
+        if row is None:
+            # Two chunks that come at once begin one history, also when the other is complete by now.
+            store.hold_instance(conn, tenant_id=tenant_id, id=instance_id)
+            row = find()
         if row is None:
             store.end_idle_histories(conn, before=first_at - HISTORY_IDLE)
             store.insert_history(

@@ -33,41 +33,47 @@ def merge(
 
     def work(conn: postgres.Transaction) -> uuid.UUID:
         tenant_id = _tenant(conn, tenant)
+        survivor_id = _unite(conn, tenant_id, leads, now)
+        # Last of all: a batch that asks for the same merge waits for this row.
         if outbox_id:
             store.delete_outbox_row(conn, tenant_id=tenant_id, id=outbox_id)
-        pair = _survivors(conn, tenant_id, leads)
-        if len(pair) == 1 or store.were_parted(
-            conn, tenant_id=tenant_id, first=pair[0].id, second=pair[1].id
-        ):
-            return pair[0].id
-        survivor, merged = pair
-        messages = store.move_messages(conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id)
-        identifiers = store.move_identifiers(
-            conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id
-        )
-        store.move_rest(conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id, at=now)
-        store.set_merged_into(conn, tenant_id=tenant_id, lead_id=merged.id, survivor_id=survivor.id)
-        ticket = store.find_open_ticket(conn, tenant_id=tenant_id, lead_id=survivor.id)
-        store.show_lead_as(conn, tenant_id=tenant_id, lead=_joined(survivor, merged, ticket))
-        store.recount_lead(conn, tenant_id=tenant_id, lead_id=survivor.id)
-        store.insert_lead_merge(
-            conn,
-            tenant_id=tenant_id,
-            merge=store.LeadMergeRow(
-                id=uuid7(now),
-                survivor_id=survivor.id,
-                merged_id=merged.id,
-                identifiers=fold.document(identifiers),
-                message_ids=messages,
-                survivor_before=fold.document(survivor),
-                merged_at=now,
-                undone_at=None,
-            ),
-        )
-        _tell(conn, tenant_id, [survivor.id, merged.id])
-        return survivor.id
+        return survivor_id
 
     return postgres.run_transaction(pool, work, timeout_s=_TIMEOUT_S)
+
+
+def _unite(
+    conn: postgres.Transaction, tenant_id: int, leads: tuple[uuid.UUID, uuid.UUID], now: datetime
+) -> uuid.UUID:
+    # The younger one is merged, unless something has become of it meanwhile.
+    store.hold_messages(conn, tenant_id=tenant_id, from_lead=max(leads))
+    pair = _survivors(conn, tenant_id, leads)
+    if len(pair) == 1 or store.were_parted(conn, tenant_id=tenant_id, first=pair[0].id, second=pair[1].id):
+        return pair[0].id
+    survivor, merged = pair
+    messages = store.move_messages(conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id)
+    identifiers = store.move_identifiers(conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id)
+    store.move_rest(conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id, at=now)
+    store.set_merged_into(conn, tenant_id=tenant_id, lead_id=merged.id, survivor_id=survivor.id)
+    ticket = store.find_open_ticket(conn, tenant_id=tenant_id, lead_id=survivor.id)
+    store.show_lead_as(conn, tenant_id=tenant_id, lead=_joined(survivor, merged, ticket))
+    store.recount_lead(conn, tenant_id=tenant_id, lead_id=survivor.id)
+    store.insert_lead_merge(
+        conn,
+        tenant_id=tenant_id,
+        merge=store.LeadMergeRow(
+            id=uuid7(now),
+            survivor_id=survivor.id,
+            merged_id=merged.id,
+            identifiers=fold.document(identifiers),
+            message_ids=messages,
+            survivor_before=fold.document(survivor),
+            merged_at=now,
+            undone_at=None,
+        ),
+    )
+    _tell(conn, tenant_id, [survivor.id, merged.id])
+    return survivor.id
 
 
 def undo(
@@ -87,6 +93,7 @@ def undo(
             raise errors.NotFound("no such merge")
         if merge.undone_at:
             return merge.merged_id
+        store.hold_messages(conn, tenant_id=tenant_id, from_lead=survivor_id, only=merge.message_ids)
         rows = store.lock_leads(conn, tenant_id=tenant_id, ids=[survivor_id, merge.merged_id])
         if any(row.id == survivor_id and row.merged_into for row in rows):
             raise errors.FailedPrecondition("the lead became part of another since: undo that merge first")

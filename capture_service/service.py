@@ -1,6 +1,7 @@
 """CaptureService over gRPC: what each call means stands in protos/capture.proto."""
 
 import contextlib
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -516,7 +517,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         if not sees_all:
             caller.require("instances:admin")
         page_size = _page_size(request.page_size)
-        before = _uuid("page_token", request.page_token) if request.page_token else None
+        before = _failure_position(request.page_token)
 
         def work(conn: postgres.Transaction) -> tuple[list[store.FailureRow], int]:
             tenant_id = None if sees_all else store.find_tenant(conn, caller.tenant) or store.NO_TENANT
@@ -538,7 +539,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
                 )
                 for row in page
             ],
-            next_page_token=str(page[-1].id) if len(rows) > page_size else "",
+            next_page_token=f"{page[-1].id}_{page[-1].tenant_id}" if len(rows) > page_size else "",
             total_size=total,
         )
 
@@ -825,6 +826,15 @@ def _event_position(page_token: str) -> tuple[datetime, uuid.UUID] | None:
     if position[0].tzinfo is None:
         raise _invalid("page_token", "is not of this list")
     return position
+
+
+def _failure_position(page_token: str) -> tuple[uuid.UUID, int] | None:
+    if not page_token:
+        return None
+    id, _, owner = page_token.partition("_")
+    if not re.fullmatch("[0-9]{1,9}", owner):
+        raise _invalid("page_token", "is not of this list")
+    return _uuid("page_token", id), int(owner)
 
 
 def _granted(caller: Caller) -> list[uuid.UUID] | None:

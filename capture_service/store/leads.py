@@ -191,6 +191,19 @@ def upsert_conversations(
     return {(tenant_id, lead_id, instance_id): is_new for tenant_id, lead_id, instance_id, is_new in rows}
 
 
+def hold_leads(conn: Connection[Any], keys: Collection[LeadKey]) -> None:
+    """Lock these leads in the order in which `upsert_leads` does."""
+    conn.execute(
+        """
+        SELECT FROM leads
+        WHERE (tenant_id, id) IN (SELECT * FROM unnest(%(tenants)b::int4[], %(ids)b::uuid[]))
+        ORDER BY tenant_id, id
+        FOR NO KEY UPDATE
+        """,
+        {"tenants": [key[0] for key in keys], "ids": [key[1] for key in keys]},
+    )
+
+
 def recount_lead(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> None:
     """Set the counters and dates of a lead and its conversations to what its messages say.
 

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, Final, LiteralString
 
 import msgspec
 from psycopg import Connection
@@ -79,6 +79,27 @@ def lock_survivor(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) 
         lead_id = rows[0].merged_into
 
 
+_MESSAGES_OF_LEAD: Final[LiteralString] = """
+            WHERE tenant_id = %(tenant_id)s
+              AND (lead_id = %(from_lead)s OR act_lead_id = %(from_lead)s)
+              AND (%(only)s::uuid[] IS NULL OR id = ANY(%(only)s))
+"""
+
+
+def hold_messages(
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    from_lead: uuid.UUID,
+    only: Collection[uuid.UUID] | None = None,
+) -> None:
+    """Lock what `move_messages` will move; before the leads, since that is the order of ingest."""
+    conn.execute(
+        "SELECT FROM whatsapp_messages" + _MESSAGES_OF_LEAD + "ORDER BY id FOR NO KEY UPDATE",
+        {"tenant_id": tenant_id, "from_lead": from_lead, "only": None if only is None else list(only)},
+    )
+
+
 def move_messages(
     conn: Connection[Any],
     *,
@@ -88,18 +109,15 @@ def move_messages(
     only: Collection[uuid.UUID] | None = None,
 ) -> list[uuid.UUID]:
     """Give a lead's messages, or `only` some of them, to another; give the ids of those that moved."""
-    some: LiteralString = "" if only is None else "AND id = ANY(%(only)s)"
     with conn.cursor(row_factory=scalar_row, binary=True) as cursor:
         return cursor.execute(
             """
             UPDATE whatsapp_messages SET
               lead_id = CASE WHEN lead_id = %(from_lead)s THEN %(to_lead)s ELSE lead_id END,
               act_lead_id = CASE WHEN act_lead_id = %(from_lead)s THEN %(to_lead)s ELSE act_lead_id END
-            WHERE tenant_id = %(tenant_id)s
-              AND (lead_id = %(from_lead)s OR act_lead_id = %(from_lead)s)
             """
-            + some
-            + " RETURNING id",
+            + _MESSAGES_OF_LEAD
+            + "RETURNING id",
             {
                 "tenant_id": tenant_id,
                 "from_lead": from_lead,

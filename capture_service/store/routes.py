@@ -143,6 +143,16 @@ def upsert_instance(
     )
 
 
+def hold_instance(conn: Connection[Any], *, tenant_id: int, id: int) -> None:
+    """Let one transaction at a time decide what only one per instance may be."""
+    conn.execute(
+        """
+        SELECT FROM whatsapp_configs WHERE tenant_id = %(tenant_id)s AND id = %(id)s FOR NO KEY UPDATE
+        """,
+        {"tenant_id": tenant_id, "id": id},
+    )
+
+
 def list_instances(conn: Connection[Any], *, tenant_id: int) -> list[InstanceRow]:
     with conn.cursor(row_factory=kwargs_row(InstanceRow)) as cursor:
         return cursor.execute(

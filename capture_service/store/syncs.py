@@ -201,6 +201,16 @@ def find_history(
               AND sync_type = 'history_import'
               AND (status = 'in_progress' OR started_at - %(idle)s <= %(came_at)s)
               AND updated_at + %(idle)s >= %(came_at)s
+              -- One that is over is not that of a number that was connected again since.
+              AND (
+                status = 'in_progress'
+                OR NOT EXISTS (
+                  SELECT FROM whatsapp_configs c
+                  WHERE c.tenant_id = %(tenant_id)s AND c.id = %(instance_id)s
+                    AND c.connection_state = 'connected'
+                    AND c.connection_changed_at > updated_at AND c.connection_changed_at <= %(came_at)s
+                )
+              )
             ORDER BY started_at - %(idle)s <= %(came_at)s DESC, id DESC
             LIMIT 1
             FOR UPDATE

@@ -280,6 +280,7 @@ def batches_of_account_events(
 
 class FailureRow(msgspec.Struct, frozen=True, kw_only=True):
     id: uuid.UUID
+    tenant_id: int
     received_at: datetime
     attempts: int
     body_bytes: int
@@ -287,24 +288,31 @@ class FailureRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_failures(
-    conn: Connection[Any], *, tenant_id: int | None, before: uuid.UUID | None, count_max: int
+    conn: Connection[Any], *, tenant_id: int | None, before: tuple[uuid.UUID, int] | None, count_max: int
 ) -> list[FailureRow]:
     """List webhooks with items not applied, newest first; also those too broken to have an owner.
 
-    `tenant_id` None is every tenant.
+    `tenant_id` None is every tenant. `before` names the row to go on after: a webhook has one for each
+    tenant it concerns, and perhaps one that is nobody's.
     """
     with conn.cursor(row_factory=kwargs_row(FailureRow)) as cursor:
         return cursor.execute(
             """
-            SELECT id, received_at, attempts, body_bytes, error
+            SELECT id, tenant_id, received_at, attempts, body_bytes, error
             FROM whatsapp_webhook_logs
             WHERE (tenant_id IN (%(tenant_id)s, %(nobody)s) OR %(tenant_id)s::int4 IS NULL)
               AND state = 'failed'
-              AND (%(before)s::uuid IS NULL OR id < %(before)s)
-            ORDER BY id DESC
+              AND (%(id)s::uuid IS NULL OR (id, tenant_id) < (%(id)s, %(owner)s))
+            ORDER BY id DESC, tenant_id DESC
             LIMIT %(count_max)s
             """,
-            {"tenant_id": tenant_id, "nobody": NO_TENANT, "before": before, "count_max": count_max},
+            {
+                "tenant_id": tenant_id,
+                "nobody": NO_TENANT,
+                "id": before[0] if before else None,
+                "owner": before[1] if before else None,
+                "count_max": count_max,
+            },
         ).fetchall()
 
 

@@ -1,11 +1,15 @@
 """The history from before the connection, with the traps that the field has reported."""
 
 import json
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
+from capture_service import account, store
 from tests import wire
 from tests.gateway.conftest import System
 
@@ -390,6 +394,58 @@ def test_a_history_after_a_long_silence_is_that_of_a_reconnection(
     assert state(system, owner)["status"] == "in_progress"
     assert state(system, owner)["messagesImported"] == 1
     assert len(messages(system, owner)) == 2
+
+
+def test_chunks_that_come_at_once_are_of_one_history(
+    system: System, owner: str, instance_id: str, database: str
+) -> None:
+    now = datetime.now(UTC)
+    complete = account.History(phases={"2": account.Phase(progress=100, chunks=[1])})
+    with psycopg.connect(database) as other, ThreadPoolExecutor(1) as pool:
+        tenant_id, number = other.execute("SELECT tenant_id, id FROM whatsapp_configs").fetchall()[0]
+        id = uuid.uuid4()
+        store.hold_instance(other, tenant_id=tenant_id, id=number)
+        store.insert_history(other, tenant_id=tenant_id, id=id, instance_id=number, came_at=now)
+        answer = pool.submit(system.post_webhook, history(chunk(thread(old("w1")), phase=1)))
+        while not system.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchall():
+            assert not answer.done()
+        store.update_history(
+            other,
+            tenant_id=tenant_id,
+            id=id,
+            status="completed",
+            percent=100,
+            error=None,
+            detail=complete.document(),
+            messages=1,
+            first_at=now,
+            last_at=now,
+        )
+        other.commit()
+        assert answer.result().status_code == 200
+
+    assert system.execute("SELECT count(*) FROM whatsapp_sync_logs").fetchall() == [(1,)]
+    found = state(system, owner)
+    assert (found["status"], sorted(found["detail"]["phases"])) == ("completed", ["1", "2"])
+
+
+def test_a_number_connected_again_soon_begins_a_new_history(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.post_webhook(history(chunk(thread(old("w1")), phase=2, progress=100)))
+    minutes_ago = datetime.now(UTC) - timedelta(minutes=5)
+    system.execute(
+        f"UPDATE whatsapp_sync_logs SET started_at = '{minutes_ago}', updated_at = '{minutes_ago}'"
+    )
+    event = {"field": "account_update", "value": {"event": "ACCOUNT_RECONNECTED"}}
+    at = int(datetime.now(UTC).timestamp()) - 60
+    system.post_webhook(wire.webhook({"id": wire.WABA_ID, "time": at, "changes": [event]}))
+
+    system.post_webhook(history(chunk(thread(old("w1"), old("w2")), phase=0, progress=30)))
+
+    assert (state(system, owner)["status"], state(system, owner)["percent"]) == ("in_progress", 10)
+    system.post_webhook(history(chunk(phase=2, progress=100)))
+    assert state(system, owner)["status"] == "completed"
 
 
 def test_a_history_that_waited_for_its_number_joins_the_one_that_arrives_now(

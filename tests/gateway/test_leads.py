@@ -87,6 +87,41 @@ def test_registering_a_number_again_changes_nothing_and_anothers_is_409(
     assert system.post("/instances", owner, {**body, "wabaId": ""}).json["errors"][0]["field"] == "wabaId"
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_failures_of_owners_and_of_nobody_are_all_listed_whatever_the_page(
+    system: System, owner: str, limit: int
+) -> None:
+    system.register(owner)
+    for number in range(3):
+        bad = wire.change(messages=[wire.text(f"w{number}"), {"id": 7}])
+        system.post_webhook(wire.webhook({"changes": [{"value": {}}]}, wire.entry(bad)))
+
+    found: list[Any] = []
+    query: dict[str, Any] = {"limit": limit}
+    while True:
+        page = system.get("/webhooks/failures", owner, **query).json
+        found += page["failures"]
+        if not page["pagination"]["hasMore"]:
+            break
+        query["cursor"] = page["pagination"]["cursor"]
+
+    assert len(found) == page["pagination"]["total"] == 6
+    assert system.get("/webhooks/failures", owner, cursor="x_1").status_code == 400
+    assert system.get("/webhooks/failures", owner, cursor=found[0]["batchId"]).status_code == 400
+
+
+def test_of_a_webhook_of_very_many_broken_items_the_first_faults_are_listed_and_the_rest_counted(
+    system: System, owner: str
+) -> None:
+    system.register(owner)
+    system.post_webhook(wire.messages(wire.text("w1"), *({} for _ in range(250))))
+
+    [failure] = system.get("/webhooks/failures", owner).json["failures"]
+    assert len(failure["faults"]) == 101
+    assert failure["faults"][-1] == {"path": "", "reason": "and 150 more"}
+    assert len(system.leads(owner)) == 1
+
+
 def test_failures_are_listed_and_replayed(system: System, owner: str, colleague: str, stranger: str) -> None:
     system.register(owner)
     for number in range(3):
