@@ -145,8 +145,8 @@ def is_act(message: Message) -> bool:
 def merge(first: Message, second: Message) -> Message:
     """Join what two routes, or two moments, say about the same message.
 
-    Both must carry the same id. `batch_id` stays that of `first`: which webhook brought a message
-    first is a fact of arrival, the only field in which order shows.
+    Both must carry the same id. `batch_id` is that of the webhook that came first, as batch ids are in
+    the order of arrival; which of two is applied first does not show.
     """
     told = max(first, second, key=_content_order)
     party = max(first, second, key=_party_order)
@@ -155,7 +155,7 @@ def merge(first: Message, second: Message) -> Message:
         instance_id=first.instance_id,
         id=first.id,
         wamid=first.wamid,
-        batch_id=first.batch_id,
+        batch_id=min(first.batch_id, second.batch_id),
         sources=first.sources | second.sources,
         sent_at=told.sent_at,
         type=told.type,

@@ -646,7 +646,7 @@ def ask_to_apply(conn: postgres.Transaction, pending: Sequence[store.LeadKey]) -
 def _keep(
     conn: postgres.Transaction, webhook: Read, parts: Sequence[_Part], bodies: Sequence[bytes]
 ) -> _Kept:
-    """Make the ledger rows, one per part and tenant, all of the webhook's id.
+    """Make the ledger rows, one per part and tenant: those that are somebody's have the webhook's id.
 
     A row that is kept already is updated here, or removed when its parts take its place.
     """
@@ -654,10 +654,12 @@ def _keep(
     rows: list[store.LedgerRow] = []
     for part, body in zip(parts, bodies, strict=True):
         dictionary, compressed = ledger.compress(body)
+        # What is nobody's yet may become a tenant's that has another part of it: it is a batch of its own.
+        is_whole = len(parts) == 1 or part.tenant_id != store.NO_TENANT
         rows.append(
             store.LedgerRow(
                 tenant_id=part.tenant_id,
-                id=_ledger_id(conn, source, part.tenant_id),
+                id=source.id if is_whole else uuid7(source.received_at),
                 received_at=source.received_at,
                 state=part.state(),
                 dictionary_id=dictionary,
@@ -676,14 +678,6 @@ def _keep(
         return _Kept(rows, [])
     store.delete_ledger_row(conn, tenant_id=source.kept_by, id=source.id)
     return _Kept(rows, rows)
-
-
-def _ledger_id(conn: postgres.Transaction, source: Webhook, tenant_id: int) -> uuid.UUID:
-    """Give a part the webhook's id, unless its tenant has kept another part of it before."""
-    is_moving = source.kept_by is not None and source.kept_by != tenant_id
-    if is_moving and store.find_batch(conn, tenant_id=tenant_id, id=source.id):
-        return uuid7(source.received_at)
-    return source.id
 
 
 def _bodies(webhook: Read, parts: Sequence[_Part]) -> list[bytes]:
@@ -867,6 +861,7 @@ def _note_account(conn: postgres.Transaction, notices: Sequence[Notice]) -> None
     rows: dict[store.LeadKey, store.AccountEventRow] = {}
     for notice in notices:
         id = ids.account_event_id(notice.digest())
+        known = rows.get((notice.tenant_id, id))
         rows[notice.tenant_id, id] = store.AccountEventRow(
             tenant_id=notice.tenant_id,
             id=id,
@@ -874,8 +869,8 @@ def _note_account(conn: postgres.Transaction, notices: Sequence[Notice]) -> None
             account_id=notice.account_id,
             field=notice.field,
             event=notice.event,
-            happened_at=notice.happened_at,
-            batch_id=notice.batch_id,
+            happened_at=min(notice.happened_at, known.happened_at) if known else notice.happened_at,
+            batch_id=min(notice.batch_id, known.batch_id) if known else notice.batch_id,
             told=notice.told,
             number=None if notice.instance_id else account.number_of(notice.told),
         )

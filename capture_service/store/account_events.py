@@ -32,10 +32,13 @@ class AccountEventRow(msgspec.Struct, frozen=True, kw_only=True):
 def insert_account_events(
     conn: Connection[Any], rows: Sequence[AccountEventRow]
 ) -> dict[LeadKey, int | None]:
-    """Keep those that are new; give of each, by (tenant, id), the instance that it is about alone."""
+    """Keep those that are new; give of each, by (tenant, id), the instance that it is about alone.
+
+    What is told again happened when it was told first, whichever of the two is applied first.
+    """
     found = conn.execute(
         """
-        INSERT INTO account_events (
+        INSERT INTO account_events AS e (
           tenant_id, id, instance_id, account_id, field, event, happened_at, batch_id, told
         )
         SELECT r.tenant_id, r.id, coalesce(r.instance_id, c.id), r.account_id, r.field, r.event,
@@ -47,12 +50,15 @@ def insert_account_events(
         LEFT JOIN whatsapp_configs c ON c.tenant_id = r.tenant_id AND c.waba_id = r.account_id
           AND regexp_replace(c.display_phone_number, '[^0-9]', '', 'g') = r.number
         ORDER BY r.tenant_id, r.id
-        ON CONFLICT (tenant_id, id) DO NOTHING
-        RETURNING tenant_id, id, instance_id
+        ON CONFLICT (tenant_id, id) DO UPDATE
+        SET happened_at = least(e.happened_at, EXCLUDED.happened_at),
+          batch_id = least(e.batch_id, EXCLUDED.batch_id)
+        WHERE EXCLUDED.happened_at < e.happened_at OR EXCLUDED.batch_id < e.batch_id
+        RETURNING tenant_id, id, instance_id, xmax = 0 AS is_new
         """,
         {"rows": json_rows(rows)},
     )
-    return {(tenant_id, id): instance_id for tenant_id, id, instance_id in found}
+    return {(tenant_id, id): instance_id for tenant_id, id, instance_id, is_new in found if is_new}
 
 
 def list_account_events(

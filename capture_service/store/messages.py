@@ -70,7 +70,7 @@ def lock_messages(conn: Connection[Any], keys: Sequence[LeadKey]) -> list[fold.M
 
 
 def update_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> None:
-    """Write back merged rows. What identifies a message and where it first came from never change."""
+    """Write back merged rows. What identifies a message never changes."""
     conn.execute(
         "INSERT INTO whatsapp_messages (shown, "
         + _MESSAGE_COLUMNS
@@ -81,7 +81,8 @@ def update_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> 
         # Not UPDATE ... FROM: while a young table has no statistics, that reads all of it.
         + """
         ON CONFLICT (tenant_id, id) DO UPDATE
-        SET sources = EXCLUDED.sources, sent_at = EXCLUDED.sent_at, type = EXCLUDED.type,
+        SET batch_id = EXCLUDED.batch_id,
+          sources = EXCLUDED.sources, sent_at = EXCLUDED.sent_at, type = EXCLUDED.type,
           body = EXCLUDED.body, content = EXCLUDED.content, context = EXCLUDED.context,
           content_rank = EXCLUDED.content_rank, direction = EXCLUDED.direction,
           lead_id = EXCLUDED.lead_id, act_lead_id = EXCLUDED.act_lead_id, sender = EXCLUDED.sender,

@@ -25,7 +25,7 @@ def messages(draw: st.DrawFn) -> fold.Message:
         instance_id=1,
         id=uuid.UUID(int=1),
         wamid="w",
-        batch_id=uuid.UUID(int=1),
+        batch_id=uuid.UUID(int=draw(st.integers(1, 3))),
         sources=source,
         sent_at=draw(TIMES),
         type="" if source == fold.STATUS else kind,

@@ -16,7 +16,7 @@ Query = Callable[..., list[dict[str, Any]]]
 
 # Whose a message is, without the ids that a lead gets anew.
 MESSAGES = """
-    SELECT m.*, (SELECT array_agg(i.kind || i.value ORDER BY 1) FROM lead_identifiers i
+    SELECT m.*, (SELECT array_agg(i.kind || i.value ORDER BY i.kind, i.value) FROM lead_identifiers i
       WHERE i.tenant_id = m.tenant_id AND i.lead_id = coalesce(m.lead_id, m.act_lead_id)) AS who
     FROM whatsapp_messages m ORDER BY m.tenant_id, m.id
 """
@@ -69,7 +69,7 @@ def _life(seed: int) -> list[bytes]:
                 bodies.append(wire.history(thread))
             case _:
                 bodies.append(
-                    wire.webhook(wire.entry({"field": "account_alerts", "value": {"number": number}}))
+                    wire.webhook(wire.entry({"field": "account_alerts", "value": {"number": number % 5}}))
                 )
     return bodies
 
@@ -79,8 +79,15 @@ def test_the_ledger_replayed_into_empty_tables_gives_the_rows_of_the_live_run(
     ingest: Ingest, pool: postgres.Pool, register: Callable[..., None], query: Query, seed: int
 ) -> None:
     register()
-    for number, body in enumerate(_life(seed)):
-        ingest.accept([(body, wire.RECEIVED_AT + timedelta(seconds=number))], timeout_s=20)
+    draw = random.Random(seed)
+    bodies = _life(seed)
+    bodies += draw.choices(bodies, k=20)
+    # Some come alone, others together and within the same moment.
+    for number in range(0, len(bodies), 3):
+        at = wire.RECEIVED_AT + timedelta(seconds=number)
+        together = [(body, at) for body in bodies[number : number + 3]]
+        for told in [together] if draw.random() < 0.5 else [[one] for one in together]:
+            ingest.accept(told, timeout_s=20)
     asked = (MESSAGES, LEADS, CONVERSATIONS, EVENTS, HISTORIES)
     live = [_without_lead_ids(query(statement)) for statement in asked]
 

@@ -257,6 +257,26 @@ def test_a_batch_of_two_businesses_tells_each_its_own(
         assert (token == owner) == ("segredo" not in system.page(token, lead["id"])["messages"][0]["body"])
 
 
+def test_a_part_whose_number_is_registered_later_is_a_batch_of_its_own(
+    system: System, owner: str, instance_id: str
+) -> None:
+    later = [
+        wire.change(number_id=number, messages=[wire.text(f"w{number}")], contacts=[wire.contact()])
+        for number in ("222", "333")
+    ]
+    ours = wire.change(messages=[wire.text("w1")], contacts=[wire.contact()])
+    system.post_webhook(wire.webhook(wire.entry(ours, *later)))
+    for number in ("222", "333"):
+        system.register(owner, number)
+        system.sweeper.apply_unrouted()
+
+    [lead] = system.leads(owner)
+    for message in system.walk(owner, lead["id"]):
+        items = system.get(f"/batches/{message['batchId']}", owner).json["items"]
+        assert [(item["wamid"], item["outcome"]) for item in items] == [(message["wamid"], "applied")]
+    assert system.execute("SELECT count(*) FROM whatsapp_webhook_logs").fetchall() == [(3,)]
+
+
 def test_a_token_for_another_number_does_not_see_a_batch(
     system: System, owner: str, instance_id: str, token_for: Any
 ) -> None:
