@@ -45,8 +45,9 @@ _SAID_KEYS: Final = _CONVERSATION_KEYS | _ADDRESS_KEYS | {"contacts"}
 # Kinds whose bytes Meta sends after a history, also as an echo of days ago (field report of a
 # production reconnection, September 2026).
 _MEDIA: Final = frozenset({"image", "video", "audio", "document", "sticker"})
-# An echo of what was sent longer ago is such a fill, also of a number that is registered later.
-_LIVE_WITHIN: Final = timedelta(days=1)
+# An echo of what was sent longer ago is such a fill. The webhook alone decides, and not when its number
+# was registered: that is another time in every system that the ledger is replayed into.
+_LIVE_WITHIN: Final = timedelta(minutes=15)
 # What a history cannot render says nothing about a conversation: Meta's own welcome to every number
 # that is connected comes as such a thread (field report of an onboarding, 2026-09-12).
 _UNRENDERED: Final = frozenset({"errors", "unsupported"})
@@ -63,7 +64,6 @@ class Instance(msgspec.Struct, frozen=True):
     public_id: uuid.UUID
     phone_number_id: str
     display_phone_number: str
-    webhook_activated_at: datetime | None = None
     waba_id: str = ""
 
 
@@ -218,7 +218,8 @@ def _conversations(batch: Batch, instance: Instance, field: str, value: Object, 
     for key, read in _READERS.items():
         if key in value:
             yield from _each(value, key, path, lambda item, at, read=read: read(told, item, at))
-    if from_history and (declined := _declined(value.get("errors"))):
+    # Whatever the field is called, or without one: no other error has this code.
+    if declined := _declined(value.get("errors")):
         yield Chunk(instance.tenant_id, instance.id, batch.received_at, path, declined=declined)
 
 
@@ -269,6 +270,8 @@ def _each(holder: Object, key: str, path: str, read: Callable[[Any, str], Iterab
 def _inbound(value: _Told, item: Any, path: str) -> list[Event]:
     wire = payload.convert(item, payload.Message, path)
     sent_at = value.batch.moment(wire.timestamp, path)
+    if wire.from_ and identity.same_number(wire.from_, value.instance.display_phone_number):
+        return _own_fill(value, item, wire, sent_at, path)
     contact = value.people.of(wire.from_, wire.from_user_id)
     renewed = _renewed(item, path) if wire.type == "system" else _NOTHING_NEW
     new_number = renewed.wa_id or renewed.new_wa_id
@@ -287,9 +290,26 @@ def _inbound(value: _Told, item: Any, path: str) -> list[Event]:
     said = _Said(
         value.source,
         fold.INBOUND,
-        fold.DELIVERED,
+        # A fill may name the user as the sender of what is the business's: it says nothing of a delivery.
+        fold.DELIVERED if value.source == fold.WEBHOOK else fold.PENDING,
         roster.participant(wire, contact) if wire.group_id else None,
     )
+    return _message(value, person, item, wire, sent_at, said, path)
+
+
+def _own_fill(value: _Told, item: Any, wire: payload.Message, sent_at: datetime, path: str) -> list[Event]:
+    """Read a message that names the business as its sender, as fills of a history may: it is no contact.
+
+    To whom it went the message of the history says, where this does not.
+    """
+    person = roster.person(
+        sent_at,
+        value.people.of(wire.to, wire.to_user_id),
+        wa_id=wire.to,
+        bsuid=wire.to_user_id,
+        parent_bsuid=wire.to_parent_user_id,
+    )
+    said = _Said(value.source, fold.OUTBOUND, fold.PENDING, None)
     return _message(value, person, item, wire, sent_at, said, path)
 
 
@@ -317,9 +337,7 @@ def _echo(value: _Told, item: Any, path: str) -> list[Event]:
     if person is None:
         raise Malformed(path, "names nobody: no to, to_user_id or contact")
     source = value.echo_source
-    activated_at, received_at = value.instance.webhook_activated_at, value.batch.received_at
-    is_before = activated_at is not None and sent_at < activated_at <= received_at
-    if wire.type in _MEDIA and (is_before or received_at - sent_at > _LIVE_WITHIN):
+    if wire.type in _MEDIA and value.batch.received_at - sent_at > _LIVE_WITHIN:
         source = fold.HISTORY_MEDIA
     said = _Said(source, fold.OUTBOUND, fold.SENT, None)
     return _message(value, person, item, wire, sent_at, said, path)
@@ -397,7 +415,7 @@ def _from_thread(value: _Told, thread: payload.Thread, item: Any, path: str) -> 
         fold.HISTORY,
         fold.OUTBOUND if is_ours else fold.INBOUND,
         # For what the user sent, the history's status says nothing: it is often "pending".
-        reported if is_ours else fold.DELIVERED,
+        reported if is_ours else fold.PENDING,
         None,
     )
     return _message(value, person, item, wire, sent_at, said, path)
@@ -531,7 +549,7 @@ class _Said(msgspec.Struct, frozen=True):
 
 def _message(
     value: _Told,
-    person: identity.Person,
+    person: identity.Person | None,
     item: Object,
     wire: payload.Message,
     sent_at: datetime,
@@ -593,7 +611,7 @@ def _target(item: Object, wire: payload.Message, path: str) -> payload.Target | 
 
 def _mention(
     value: _Told,
-    person: identity.Person,
+    person: identity.Person | None,
     item: Object,
     wire: payload.Message,
     sent_at: datetime,

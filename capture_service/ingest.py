@@ -470,6 +470,8 @@ class Ingest:
         _note_history(conn, [item for item in found if isinstance(item, Chunk)], new, now)
         for tenant_id, lead_id in sorted(shifts.changed_hands):
             store.recount_lead(conn, tenant_id=tenant_id, lead_id=lead_id)
+            # Whom a weaker route named by mistake is in no conversation, as if all had been told at once.
+            store.delete_empty_conversations(conn, tenant_id=tenant_id, lead_id=lead_id)
         for tenant_id, lead_id in sorted(shifts.moved_in_time - shifts.changed_hands):
             store.refresh_dates(conn, tenant_id=tenant_id, lead_id=lead_id)
         touches = _touches([*new, *shifts.changed], shifts.changed_hands, told, people)
@@ -975,6 +977,9 @@ def _merge_into_existing(
         row = existing[message.tenant_id, message.id]
         told = msgspec.structs.replace(message, sources=message.sources & ~route_flag, is_sync_initial=False)
         merged = fold.merge(row, told)
+        if told.lead_id and told.lead_id != merged.lead_id:
+            # Whom it names is believed of another route: this message is no reason to list them.
+            shifts.changed_hands.add((row.tenant_id, told.lead_id))
         if merged == row:
             continue
         shifts.changed.append(merged)

@@ -203,6 +203,6 @@ def _message(line: Line, key: Key, ordinal: int, at: datetime, direction: int, p
         lead_id=place.lead_id,
         sender=sender,
         party_rank=fold.PARTY_RANKS[fold.CHAT_EXPORT],
-        status=fold.SENT if direction == fold.OUTBOUND else fold.DELIVERED,
+        status=fold.SENT if direction == fold.OUTBOUND else fold.PENDING,
         mentions=fold.document(mentions) if mentions else None,
     )

@@ -24,7 +24,7 @@ def find_routes(conn: Connection[Any], keys: Collection[RouteKey]) -> dict[Route
     rows = conn.execute(
         """
         SELECT r.kind, r.external_id, r.tenant_id,
-          c.id, c.public_id, c.phone_number_id, c.display_phone_number, c.webhook_activated_at, c.waba_id
+          c.id, c.public_id, c.phone_number_id, c.display_phone_number, c.waba_id
         FROM unnest(%(kinds)s::text[], %(ids)s::text[]) AS k (kind, external_id)
         JOIN webhook_routes r ON r.kind = k.kind AND r.external_id = k.external_id
         LEFT JOIN whatsapp_configs c ON c.tenant_id = r.tenant_id AND c.id = r.instance_id

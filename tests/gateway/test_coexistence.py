@@ -246,14 +246,95 @@ def test_a_fill_that_names_the_contact_as_sender_of_our_message_changes_no_direc
     assert (message["type"], message["direction"]) == ("image", "OUTBOUND")
 
 
+@pytest.mark.parametrize("fill_first", [True, False])
+@pytest.mark.parametrize("reported", ["ERROR", "pending", "SENT"])
+def test_a_fill_that_names_the_contact_delivers_nothing(
+    system: System, owner: str, instance_id: str, reported: str, fill_first: bool
+) -> None:
+    hollow = placeholder("w1", ours=True)
+    hollow["history_context"]["status"] = reported
+    bodies = [
+        history(chunk(thread(hollow))),
+        wire.webhook(wire.entry(wire.change("history", messages=[image("w1", **{"from": wire.ANA})]))),
+    ]
+    for body in reversed(bodies) if fill_first else bodies:
+        system.post_webhook(body)
+
+    [message] = messages(system, owner)
+    expected = {"ERROR": "failed", "pending": "pending", "SENT": "sent"}
+    assert (message["direction"], message["status"]) == ("OUTBOUND", expected[reported])
+
+
+@pytest.mark.parametrize("fill_first", [True, False])
+@pytest.mark.parametrize("to", [{}, {"to": wire.ANA}])
+def test_a_fill_that_names_the_business_makes_it_no_contact(
+    system: System, owner: str, instance_id: str, to: dict[str, str], fill_first: bool
+) -> None:
+    fill = image("w1", **{"from": wire.BUSINESS}, **to)
+    bodies = [
+        history(chunk(thread(placeholder("w1", ours=True)))),
+        wire.webhook(wire.entry(wire.change("history", messages=[fill]))),
+    ]
+    for body in reversed(bodies) if fill_first else bodies:
+        system.post_webhook(body)
+
+    [message] = messages(system, owner)
+    assert (message["type"], message["direction"]) == ("image", "OUTBOUND")
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_whom_a_weaker_route_names_by_mistake_is_listed_nowhere(
+    system: System, owner: str, instance_id: str, is_late: bool
+) -> None:
+    other = "5521977776666"
+    bodies = [
+        wire.webhook(wire.entry(wire.change("messages", statuses=[wire.status("w1", "sent", to=other)]))),
+        wire.echoes(wire.echo("w1")),
+    ]
+    for body in reversed(bodies) if is_late else bodies:
+        system.post_webhook(body)
+
+    assert [lead["number"] for lead in system.leads(owner)] == [f"+{wire.ANA}"]
+    assert len(messages(system, owner)) == 1
+
+
+def test_a_media_echo_is_of_a_history_by_its_own_times_alone(
+    system: System, owner: str, instance_id: str
+) -> None:
+    now = int(datetime.now(UTC).timestamp())
+    for wamid, at in (("w1", now - 3600), ("w2", now)):
+        sent = {**image(wamid, **{"from": wire.BUSINESS, "to": wire.ANA}), "timestamp": str(at)}
+        system.post_webhook(
+            wire.webhook(wire.entry(wire.change("smb_message_echoes", message_echoes=[sent])))
+        )
+    told = [message["syncSource"] for message in messages(system, owner)]
+
+    system.execute("TRUNCATE leads, whatsapp_messages CASCADE")
+    system.execute("UPDATE whatsapp_configs SET webhook_activated_at = now() + interval '1 hour'")
+    system.post("/webhooks/replay", owner, {"states": ["processed"]})
+
+    assert told == ["history", "echo"]
+    assert [message["syncSource"] for message in messages(system, owner)] == told
+
+
 @pytest.mark.parametrize(
     "body",
     [
         history({"errors": [DECLINED]}),
         wire.webhook(wire.entry(wire.change("history", errors=[DECLINED]))),
+        wire.webhook(wire.entry({"value": wire.value(errors=[DECLINED])})),
+        wire.webhook(wire.entry(wire.change("messages", errors=[DECLINED]))),
         json.dumps(wire.value(history=[{"errors": [DECLINED]}])).encode(),
+        json.dumps(wire.value(errors=[DECLINED])).encode(),
     ],
-    ids=["history errors", "value errors", "without an envelope"],
+    ids=[
+        "history errors",
+        "value errors",
+        "without a field",
+        "of another field",
+        "without an envelope",
+        "value errors without an envelope",
+    ],
 )
 def test_a_declined_history_says_so_in_every_position(
     system: System, owner: str, instance_id: str, body: bytes
