@@ -10,7 +10,7 @@ import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -54,6 +54,7 @@ _UNRENDERED: Final = frozenset({"errors", "unsupported"})
 # Code of "History sync is turned off by the business", wherever it stands.
 HISTORY_DECLINED: Final = 2593109
 _NOTHING_NEW: Final = payload.System()
+T = TypeVar("T")
 
 
 class Instance(msgspec.Struct, frozen=True):
@@ -202,6 +203,12 @@ class _Told(msgspec.Struct, frozen=True):
     def message_id(self, wamid: str) -> uuid.UUID:
         return ids.message_id(self.instance.public_id, wamid)
 
+    def read(self, item: object, shape: type[T], path: str) -> tuple[Any, T]:
+        """Give an item as it was read and what it says; what was put aside is noted. Raises Malformed."""
+        known, wire, faults = payload.read(item, shape, path)
+        self.batch.doubts += [Fault(fault.path, f"{fault.reason}; put aside") for fault in faults]
+        return known, wire
+
 
 def _conversations(batch: Batch, instance: Instance, field: str, value: Object, path: str) -> Iterator[Item]:
     people = roster.read(value, path)
@@ -268,7 +275,7 @@ def _each(holder: Object, key: str, path: str, read: Callable[[Any, str], Iterab
 
 
 def _inbound(value: _Told, item: Any, path: str) -> list[Event]:
-    wire = payload.convert(item, payload.Message, path)
+    item, wire = value.read(item, payload.Message, path)
     sent_at = value.batch.moment(wire.timestamp, path)
     if wire.from_ and identity.same_number(wire.from_, value.instance.display_phone_number):
         return _own_fill(value, item, wire, sent_at, path)
@@ -319,7 +326,7 @@ def _renewed(item: Object, path: str) -> payload.System:
 
 
 def _echo(value: _Told, item: Any, path: str) -> list[Event]:
-    wire = payload.convert(item, payload.Message, path)
+    item, wire = value.read(item, payload.Message, path)
     sent_at = value.batch.moment(wire.timestamp, path)
     to = wire.to
     # Some fixtures of edits and revokes have the two ends swapped: the business is never the contact.
@@ -345,10 +352,15 @@ def _echo(value: _Told, item: Any, path: str) -> list[Event]:
 
 def _chunk(value: _Told, item: Any, path: str) -> Iterator[Item]:
     chunk = payload.as_object(item, path)
-    for thread_number, thread in enumerate(payload.array_in(chunk, "threads", path)):
+    try:
+        threads = payload.array_in(chunk, "threads", path)
+    except Malformed as error:
+        yield Fault(error.path, error.reason)
+        threads = []
+    for thread_number, thread in enumerate(threads):
         at = f"{path}.threads[{thread_number}]"
         try:
-            wire = payload.convert(thread, payload.Thread, at)
+            thread, wire = value.read(thread, payload.Thread, at)
         except Malformed as error:
             yield Fault(error.path, error.reason)
             continue
@@ -360,16 +372,17 @@ def _chunk(value: _Told, item: Any, path: str) -> Iterator[Item]:
         yield _notice(value.batch, "history", {"errors": errors}, path)
     about = payload.convert(chunk.get("metadata") or {}, payload.ChunkMetadata, f"{path}.metadata")
     declined = _declined(errors)
-    if about.phase is None and declined is None and not chunk.get("threads"):
+    phase = payload.count(about.phase)
+    if phase is None and declined is None and not chunk.get("threads"):
         return  # It brings nothing of a history, so that none has begun.
     yield Chunk(
         value.instance.tenant_id,
         value.instance.id,
         value.batch.received_at,
         path,
-        phase=about.phase,
-        chunk_order=about.chunk_order,
-        progress=about.progress,
+        phase=phase,
+        chunk_order=payload.count(about.chunk_order),
+        progress=payload.count(about.progress),
         declined=declined,
     )
 
@@ -384,7 +397,7 @@ def _declined(errors: Any) -> str | None:
 
 
 def _from_thread(value: _Told, thread: payload.Thread, item: Any, path: str) -> list[Event]:
-    wire = payload.convert(item, payload.Message, path)
+    item, wire = value.read(item, payload.Message, path)
     sent_at = value.batch.moment(wire.timestamp, path)
     context = thread.context or payload.ThreadContext()
     user = context.wa_id or thread.id
@@ -461,7 +474,7 @@ def _user_id_update(value: _Told, item: Any, path: str) -> list[Sighting]:
 
 
 def _status(value: _Told, item: Any, path: str) -> list[Event]:
-    wire = payload.convert(item, payload.Status, path)
+    item, wire = value.read(item, payload.Status, path)
     at = value.batch.moment(wire.timestamp, path)
     is_group = wire.recipient_type == "group"
     contact = None if is_group else value.people.of(wire.recipient_id, wire.recipient_user_id)

@@ -35,6 +35,9 @@ _INTEGER_CHARS_MAX: Final = 4_000
 # Deeper than anything Meta sends, by an order of magnitude.
 DEPTH_MAX: Final = 200
 _REPLACEMENT: Final = rb"\ufffd"
+# Below it is kept what has another type than Meta documents.
+NOT_UNDERSTOOD: Final = "not_understood"
+_BESIDES: Final = ("context", "errors", "history_context")
 
 Object = dict[str, Any]
 Identifier = Annotated[str, msgspec.Meta(max_length=identity.IDENTIFIER_CHARS_MAX)]
@@ -138,11 +141,11 @@ class Contact(msgspec.Struct, frozen=True):
 
 
 class ChunkMetadata(msgspec.Struct, frozen=True):
-    """Of `history[]`: how far the history has come."""
+    """Of `history[]`: how far the history has come, as numbers or as text."""
 
-    phase: int | None = None
-    chunk_order: int | None = None
-    progress: int | None = None
+    phase: Any = None
+    chunk_order: Any = None
+    progress: Any = None
 
 
 class BookEntry(msgspec.Struct, frozen=True):
@@ -306,8 +309,40 @@ def convert(value: object, shape: type[T], path: str) -> T:
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
-        reason, _, inner = str(error).partition(" - at `$")
-        raise Malformed(path + inner.rstrip("`"), reason[0].lower() + reason[1:]) from None
+        raise _malformed(error, path) from None
+
+
+def read(value: object, shape: type[T], path: str) -> tuple[object, T, list[Malformed]]:
+    """Read `value` as `shape`, though what it says besides has another type than Meta documents.
+
+    Give the value as it was read, what it says, and what was wrong with it: such a key is put aside,
+    below NOT_UNDERSTOOD. Raises Malformed when who it is from or what it is cannot be read.
+    """
+    faults: list[Malformed] = []
+    aside: Object = {}
+    while True:
+        try:
+            return value, convert(value, shape, path), faults
+        except Malformed as fault:
+            key = next((key for key in _BESIDES if fault.path.startswith(f"{path}.{key}")), None)
+            if key is None:
+                raise
+            faults.append(fault)
+            holder = as_object(value, path)
+            aside[key] = holder[key]
+            value = {name: told for name, told in holder.items() if name != key} | {NOT_UNDERSTOOD: aside}
+
+
+def _malformed(error: msgspec.ValidationError, path: str) -> Malformed:
+    reason, _, inner = str(error).partition(" - at `$")
+    return Malformed(path + inner.rstrip("`"), reason[0].lower() + reason[1:])
+
+
+def count(value: object) -> int | None:
+    """Read a small number that may be written as text; None when it is none."""
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**9 else None
 
 
 def moment(timestamp: object, path: str) -> datetime:
