@@ -80,6 +80,13 @@ class History(msgspec.Struct):
         if chunk.chunk_order is not None:
             phase.chunks = sorted({*phase.chunks, chunk.chunk_order})
 
+    def has(self, chunk: Chunk) -> bool:
+        """Tell whether the chunk says nothing new; that it brings no message its caller must know."""
+        phase = self.phases.get(str(chunk.phase))
+        return chunk.declined is None and (
+            chunk.phase is None or (phase is not None and chunk.chunk_order in (None, *phase.chunks))
+        )
+
     @property
     def is_complete(self) -> bool:
         last = self.phases.get(str(_LAST_PHASE))

@@ -401,6 +401,8 @@ def _from_thread(value: _Told, thread: payload.Thread, item: Any, path: str) -> 
     sent_at = value.batch.moment(wire.timestamp, path)
     context = thread.context or payload.ThreadContext()
     user = context.wa_id or thread.id
+    # Both are the user: of one who changed number the thread has the former.
+    names = [name for name in (context.wa_id, thread.id) if name]
     business = value.instance.display_phone_number
     history = wire.history_context or payload.HistoryContext()
     # Real chunks say from_me (field reports, September 2026); Meta's page "history webhook" says that
@@ -409,16 +411,18 @@ def _from_thread(value: _Told, thread: payload.Thread, item: Any, path: str) -> 
         wire.from_ is not None
         and (
             identity.same_number(wire.from_, business)
-            or (user is not None and not identity.same_number(wire.from_, user))
+            or (bool(names) and not any(identity.same_number(wire.from_, name) for name in names))
         )
     )
     other_end = wire.to if is_ours else wire.from_
+    former = thread.id if context.wa_id and thread.id and thread.id.isdigit() else None
     person = roster.person(
         sent_at,
         None,
         wa_id=user or other_end,
         bsuid=context.user_id,
         parent_bsuid=context.parent_user_id,
+        former_wa_id=former if former and not identity.same_number(former, user or "") else None,
         username=context.username,
     )
     if person is None:
@@ -573,6 +577,10 @@ def _message(
     target = _target(item, wire, path) if wire.type in kinds.ACTS else None
     kind = wire.type or "unknown"
     content = _content(kind, item)
+    errors = wire.errors
+    if errors and kind in fold.HOLLOW_TYPES:
+        # They say why there is no content: what replaces it replaces them.
+        content["errors"], errors = errors, None
     message = fold.Message(
         tenant_id=value.instance.tenant_id,
         instance_id=value.instance.id,
@@ -584,13 +592,13 @@ def _message(
         type=kind,
         body=wire.text.body if kind == "text" and wire.text else kinds.line(kind, item),
         content=fold.document(content) if content else None,
-        context=fold.document(item["context"]) if wire.context else None,
+        context=fold.joinable(item["context"]) if wire.context else None,
         content_rank=fold.HOLLOW_RANK if target else fold.content_rank(said.source, kind),
         direction=said.direction,
         sender=said.sender,
         party_rank=fold.PARTY_RANKS[said.source],
         status=said.status,
-        errors=fold.joinable(wire.errors) if wire.errors else None,
+        errors=fold.joinable(errors) if errors else None,
         pattern=patterns.MENU if said.source & fold.LIVE and wire.text and _is_menu(wire.text) else None,
     )
     is_unrendered = said.source == fold.HISTORY and kind in _UNRENDERED

@@ -161,7 +161,7 @@ def merge(first: Message, second: Message) -> Message:
         type=told.type,
         body=told.body,
         content=told.content,
-        context=told.context,
+        context=_joined(first.context, second.context),
         content_rank=told.content_rank,
         direction=party.direction,
         **placed(is_act(told), party.lead_id or party.act_lead_id),
@@ -204,7 +204,7 @@ def joinable(value: object) -> str:
     return document(_union(value, value))
 
 
-def _content_order(message: Message) -> tuple[int, float, str, str, str, str]:
+def _content_order(message: Message) -> tuple[int, float, str, str, str]:
     # Between equals the earliest time wins (of several statuses: the first), then any fixed order.
     return (
         message.content_rank,
@@ -212,7 +212,6 @@ def _content_order(message: Message) -> tuple[int, float, str, str, str, str]:
         message.type,
         message.body or "",
         message.content or "",
-        message.context or "",
     )
 
 

@@ -23,9 +23,9 @@ from protos.ids import uuid7
 
 log = logging.getLogger(__name__)
 
-# A number's registration never moves to another tenant; this bounds how long a changed display
-# number goes unnoticed. That a number is not registered is never remembered.
-_ROUTE_CACHE_S: Final = 60.0
+# Bounds how long another capture process reads by what a number was registered with before. That a number
+# is not registered is never remembered.
+_ROUTE_CACHE_S: Final = 5.0
 
 # A larger webhook is answered once it is kept, and applied by a job: a history of thousands of messages
 # would hold up the live ones that came with it.
@@ -132,6 +132,10 @@ class Ingest:
         self._clock = clock
         self._on_outbox = on_outbox
         self._routes = _RouteCache()
+
+    def forget_routes(self) -> None:
+        """Look up anew whose webhooks are whose: a number was registered or described anew."""
+        self._routes.forget()
 
     def accept(
         self, bodies: Sequence[tuple[bytes, datetime]], *, timeout_s: float
@@ -503,6 +507,10 @@ class _RouteCache:
             found.update(fresh)
         return found
 
+    def forget(self) -> None:
+        with self._lock:
+            self._routes.clear()
+
 
 # Reading
 
@@ -863,6 +871,7 @@ def _note_account(conn: postgres.Transaction, notices: Sequence[Notice]) -> None
     rows: dict[store.LeadKey, store.AccountEventRow] = {}
     for notice in notices:
         id = ids.account_event_id(notice.digest())
+        number = account.number_of(notice.told)
         known = rows.get((notice.tenant_id, id))
         rows[notice.tenant_id, id] = store.AccountEventRow(
             tenant_id=notice.tenant_id,
@@ -874,14 +883,14 @@ def _note_account(conn: postgres.Transaction, notices: Sequence[Notice]) -> None
             happened_at=min(notice.happened_at, known.happened_at) if known else notice.happened_at,
             batch_id=min(notice.batch_id, known.batch_id) if known else notice.batch_id,
             told=notice.told,
-            number=None if notice.instance_id else account.number_of(notice.told),
+            numbers=[] if notice.instance_id or not number else identity.written_forms(number),
         )
     if not rows:
         return
     inserted = store.insert_account_events(conn, [rows[key] for key in sorted(rows)])
     for key, instance_id in sorted(inserted.items()):
         row = rows[key]
-        if row.number and instance_id is None:
+        if row.numbers and instance_id is None:
             continue  # about a number of the account that is not registered here
         change = account.connection(row.event, row.told) if row.field in ("account_update", "") else None
         if change:
@@ -913,10 +922,17 @@ def _note_history(
             )
 
         row = find()
+        messages = sum(
+            (message.tenant_id, message.instance_id) == (tenant_id, instance_id)
+            and bool(message.sources & fold.HISTORY)
+            for message in new
+        )
         if row is None:
             # Two chunks that come at once begin one history, also when the other is complete by now.
             store.hold_instance(conn, tenant_id=tenant_id, id=instance_id)
             row = find()
+        if row is None and not messages and _is_told_already(conn, tenant_id, instance_id, of_instance):
+            continue
         if row is None:
             store.end_idle_histories(conn, before=first_at - HISTORY_IDLE)
             store.insert_history(
@@ -937,14 +953,19 @@ def _note_history(
             percent=state.percent,
             error=state.error,
             detail=history.document(),
-            messages=sum(
-                (message.tenant_id, message.instance_id) == (tenant_id, instance_id)
-                and bool(message.sources & fold.HISTORY)
-                for message in new
-            ),
+            messages=messages,
             first_at=first_at,
             last_at=last_at,
         )
+
+
+def _is_told_already(
+    conn: postgres.Transaction, tenant_id: int, instance_id: int, chunks: Sequence[Chunk]
+) -> bool:
+    """Tell whether the last history of the instance was complete, with all these: Meta repeats for days."""
+    last = store.latest_histories(conn, tenant_id=tenant_id).get(instance_id)
+    history = account.read_history(last.detail) if last else account.History()
+    return history.is_complete and all(history.has(chunk) for chunk in chunks)
 
 
 # Writing

@@ -68,7 +68,7 @@ def person(
         said_at=at,
         bsuid=bsuid or (contact.user_id if contact else None) or None,
         parent_bsuid=parent_bsuid or (contact.parent_user_id if contact else None) or None,
-        wa_id=wa_id or (contact.wa_id if contact else None) or None,
+        wa_id=(wa_id or (contact.wa_id if contact else None) or "").removeprefix("+") or None,
         former_bsuid=former_bsuid,
         former_wa_id=former_wa_id,
         name=profile.name or None,

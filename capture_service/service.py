@@ -79,22 +79,17 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
     def CreateInstance(self, request: pb.CreateInstanceRequest, context: grpc.ServicerContext) -> pb.Instance:
         caller = calls.current().caller
         caller.require("instances:admin")
+        told = {
+            "waba_id": (request.waba_id, 1, 64),
+            "phone_number_id": (request.phone_number_id, 1, 64),
+            "display_phone_number": (request.display_phone_number, 1, 32),
+            "name": (request.name, 0, 200),
+        }
         faults = [
-            FieldFault(name, f"must be 1 to {longest} characters")
-            for name, value, longest in (
-                ("waba_id", request.waba_id, 64),
-                ("phone_number_id", request.phone_number_id, 64),
-                ("display_phone_number", request.display_phone_number, 32),
-            )
-            if not 1 <= len(value) <= longest
+            FieldFault(name, f"must be {shortest} to {longest} characters without U+0000")
+            for name, (value, shortest, longest) in told.items()
+            if not shortest <= len(value) <= longest or "\0" in value
         ]
-        if len(request.name) > 200:
-            faults.append(FieldFault("name", "must be at most 200 characters"))
-        if any(
-            "\0" in text
-            for text in (request.waba_id, request.phone_number_id, request.display_phone_number, request.name)
-        ):
-            faults.append(FieldFault("name", "must not contain U+0000"))
         if faults:
             raise errors.InvalidArgument("the instance is not described rightly", fields=tuple(faults))
 
@@ -135,6 +130,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         if not caller.tenant:
             raise errors.PermissionDenied("the token names no tenant")
         instance = postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
+        self._ingest.forget_routes()
         self._sweeper.number_registered()
         return _instance(instance)
 

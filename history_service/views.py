@@ -24,6 +24,8 @@ _SOURCES: Final = (
     (2 | 4, "history"),
     (64, "chat_export"),
 )
+# What has errors in place of a content; other content takes their place (capture_service/fold.py).
+_HOLLOW_TYPES: Final = frozenset({"media_placeholder", "errors", "unsupported", "unknown"})
 # Meta's documents show it where an edit answers nothing.
 _NO_MESSAGE: Final = "M0"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,11 +84,23 @@ def message_of(row: store.MessageRow, instance: store.ConversationRow, lead: sto
         sync_source=next((name for bits, name in _SOURCES if row.sources & bits), "webhook"),
         lead_id=str(lead.id),
     )
+    if row.type in _HOLLOW_TYPES and row.content:
+        _show_why_hollow(message, row.content)
     if row.pattern:
         message.pattern, _, message.pattern_rule = row.pattern.partition(":")
     if said is not mentions.NONE:
         _show_mentions(message, said, row, instance, lead)
     return message
+
+
+def _show_why_hollow(message: pb.Message, content: str) -> None:
+    """Give the errors that came in place of a content where all errors are."""
+    told: dict[str, Any] = msgspec.json.decode(content)
+    why: list[Any] = told.pop("errors", [])
+    if why:
+        others: list[Any] = msgspec.json.decode(message.errors_json) if message.errors_json else []
+        message.errors_json = msgspec.json.encode(why + others).decode()
+        message.content_json = _document(told)
 
 
 def _show_mentions(
@@ -123,13 +137,24 @@ def _show_mentions(
                 wamid=edit.wamid,
             )
         message.type, message.body = newest.type, newest.body or ""
-        message.content_json = _document(newest.content)
+        message.content_json = _edited(row, newest)
         message.edited_at.FromDatetime(_seconds(newest.at))
     revoke = mentions.first_revoke(said.revokes)
     if revoke:
         message.revoked_at.FromDatetime(_seconds(revoke.at))
         for name in ("body", "content_json", "revisions"):
             message.ClearField(name)
+
+
+def _edited(row: store.MessageRow, edit: mentions.Edit) -> str:
+    """Give the content after an edit: of a caption, the medium stays."""
+    if edit.type != row.type or not row.content:
+        return _document(edit.content)
+    content: dict[str, Any] = msgspec.json.decode(row.content)
+    before, after = content.get(row.type), edit.content.get(row.type)
+    if isinstance(before, dict) and isinstance(after, dict):
+        return _document({**content, **edit.content, row.type: before | after})
+    return _document(edit.content)
 
 
 def _reactor(by: str, instance: store.ConversationRow, lead: store.LeadRow) -> pb.Party:

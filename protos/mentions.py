@@ -44,8 +44,10 @@ read: Final = msgspec.json.Decoder(Mentions).decode
 
 def standing_reactions(reactions: list[Reaction]) -> list[Reaction]:
     """Give the last reaction of each person unless it is taken back, oldest first."""
+    # One that came by several routes is one: a fill of a history names the contact for the business.
+    once = {found.wamid: found for found in sorted(reactions, key=lambda found: found.by, reverse=True)}
     last: dict[str, Reaction] = {}
-    for reaction in sorted(reactions, key=lambda found: (found.at, found.wamid, found.emoji or "")):
+    for reaction in sorted(once.values(), key=lambda found: (found.at, found.wamid, found.emoji or "")):
         last[reaction.by] = reaction
     standing = [reaction for reaction in last.values() if reaction.emoji]
     return sorted(standing, key=lambda found: (found.at, found.wamid))

@@ -25,8 +25,8 @@ class AccountEventRow(msgspec.Struct, frozen=True, kw_only=True):
     happened_at: datetime
     batch_id: uuid.UUID
     told: str
-    number: str | None = None
-    """The digits of the number it is about, where the value says so; only to insert."""
+    numbers: list[str] = []
+    """Every form of the number it is about, in digits, where the value names one; only to insert."""
 
 
 def insert_account_events(
@@ -45,10 +45,10 @@ def insert_account_events(
           r.happened_at, r.batch_id, r.told
         FROM json_to_recordset(%(rows)s::json) AS r (
           tenant_id int4, id uuid, instance_id int4, account_id text, field text, event text,
-          happened_at timestamptz, batch_id uuid, told text, number text
+          happened_at timestamptz, batch_id uuid, told text, numbers text[]
         )
         LEFT JOIN whatsapp_configs c ON c.tenant_id = r.tenant_id AND c.waba_id = r.account_id
-          AND regexp_replace(c.display_phone_number, '[^0-9]', '', 'g') = r.number
+          AND regexp_replace(c.display_phone_number, '[^0-9]', '', 'g') = ANY(r.numbers)
         ORDER BY r.tenant_id, r.id
         ON CONFLICT (tenant_id, id) DO UPDATE
         SET happened_at = least(e.happened_at, EXCLUDED.happened_at),

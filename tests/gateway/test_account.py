@@ -197,6 +197,34 @@ def test_an_account_update_says_whether_an_instance_is_connected(
     assert instance["connection"]["reason"] == "PRIMARY_INACTIVITY"
 
 
+def test_an_account_update_may_write_the_number_without_its_ninth_digit(system: System, owner: str) -> None:
+    system.register(owner, display_number="+55 11 98888-0000")
+    system.register(owner, "222", display_number="+55 11 97777-0000")
+    system.post_webhook(fact("account_update", event="PARTNER_REMOVED", phone_number="551188880000"))
+
+    found = system.get("/instances", owner).json["instances"]
+    states = {row["phoneNumberId"]: row["connection"]["state"] for row in found}
+    assert states == {wire.NUMBER_ID: "disconnected", "222": "connected"}
+
+
+def test_what_was_described_wrongly_is_right_from_the_next_webhook_on(
+    system: System, owner: str, stranger: str
+) -> None:
+    system.register(owner, display_number="551140000001")
+    system.post_webhook(fact("account_alerts"))
+    instance_id = system.register(owner, waba_id="777")
+    theirs = system.register(stranger, "222", wire.WABA_ID)
+    system.post_webhook(fact("account_alerts", at=wire.NOON + 1))
+    ours = {"id": "w1", "from": wire.BUSINESS, "timestamp": str(wire.NOON), "type": "text"}
+    said = {**ours, "text": {"body": "oi"}, "history_context": {"status": "READ"}}
+    system.post_webhook(wire.history({"context": {"user_id": "BR.1"}, "messages": [said]}))
+
+    assert len(events(system, stranger, theirs)) == 1
+    assert events(system, owner, instance_id) == []
+    [lead] = system.leads(owner)
+    assert [message["direction"] for message in system.walk(owner, lead["id"])] == ["OUTBOUND"]
+
+
 def test_an_older_account_update_that_comes_late_changes_nothing(
     system: System, owner: str, instance_id: str
 ) -> None:

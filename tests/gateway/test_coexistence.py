@@ -510,6 +510,33 @@ def test_chunks_that_come_at_once_are_of_one_history(
     assert (found["status"], sorted(found["detail"]["phases"])) == ("completed", ["1", "2"])
 
 
+def test_a_chunk_that_is_delivered_again_days_later_begins_no_history(
+    system: System, owner: str, instance_id: str
+) -> None:
+    bodies = [
+        history(chunk(thread(old("w1")), phase=0, progress=100)),
+        history(chunk(phase=2, progress=100)),
+    ]
+    for body in bodies:
+        system.post_webhook(body)
+    days_ago = f"'{datetime.now(UTC) - timedelta(days=3)}'"
+    system.execute(f"UPDATE whatsapp_sync_logs SET started_at = {days_ago}, updated_at = {days_ago}")
+
+    system.post_webhook(bodies[0])
+
+    assert (state(system, owner)["status"], state(system, owner)["percent"]) == ("completed", 100)
+
+
+@pytest.mark.parametrize("threads", [None, []])
+def test_progress_is_read_as_text_and_without_threads(
+    system: System, owner: str, instance_id: str, threads: Any
+) -> None:
+    told = {"metadata": {"phase": "2", "chunk_order": "1", "progress": "100"}, "threads": threads}
+    system.post_webhook(history(told))
+
+    assert state(system, owner)["status"] == "completed"
+
+
 def test_a_number_connected_again_soon_begins_a_new_history(
     system: System, owner: str, instance_id: str
 ) -> None:

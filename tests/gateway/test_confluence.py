@@ -81,10 +81,11 @@ def _life(seed: int) -> list[Item]:
                 "status": draw.choice(["READ", "pending", "sent"]),
                 **({"from_me": True} if is_ours else {}),
             }
+            answers = draw.choice([{}, {"context": {"id": "wamid.0"}}, {"context": {"from": wire.ANA}}])
             thread = {
                 "id": draw.choice([wire.ANA, SHORT]),
                 "context": draw.choice([{}, {"user_id": BSUID, "username": "ana"}]),
-                "messages": [{**told, **placeholder, "history_context": context}],
+                "messages": [{**told, **placeholder, **answers, "history_context": context}],
             }
             chunk = {"metadata": {"phase": 0, "chunk_order": number, "progress": 10}, "threads": [thread]}
             items.append(("history", "history", chunk))

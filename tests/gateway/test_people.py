@@ -39,6 +39,13 @@ def test_with_and_without_the_ninth_digit_is_one_lead(system: System, only_lead:
     assert only_lead()["wamids"] == ["w1", "w2"]
 
 
+def test_with_and_without_a_plus_is_one_lead(system: System, only_lead: Any) -> None:
+    post(system, wire.text("w1", sender=wire.ANA), contacts=[])
+    post(system, wire.text("w2", sender=f"+{wire.ANA}", at=wire.NOON + 1), contacts=[])
+
+    assert only_lead()["wamids"] == ["w1", "w2"]
+
+
 def test_one_who_adopts_a_username_and_hides_the_number_stays_one_lead(
     system: System, only_lead: Any
 ) -> None:

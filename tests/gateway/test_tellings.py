@@ -1,0 +1,137 @@
+"""One message told by several routes, or oddly: what is shown of it, whichever telling comes first."""
+
+from typing import Any
+
+import pytest
+
+from tests import wire
+from tests.gateway.conftest import System
+from tests.gateway.test_coexistence import chunk, history, image, messages, old, placeholder, thread
+
+
+@pytest.fixture(autouse=True)
+def instance_id(system: System, owner: str) -> str:
+    return system.register(owner)
+
+
+@pytest.fixture(params=[False, True], ids=["in order", "reversed"])
+def post(system: System, request: pytest.FixtureRequest) -> Any:
+    def do(*bodies: bytes) -> None:
+        for body in reversed(bodies) if request.param else bodies:
+            assert system.post_webhook(body).status_code == 200
+
+    return do
+
+
+def test_why_there_was_no_content_goes_when_the_content_comes(system: System, owner: str, post: Any) -> None:
+    error = {"code": 131060, "title": "This message is currently unavailable."}
+    unavailable = {
+        **wire.text("w1"),
+        "type": "unsupported",
+        "errors": [error],
+        "unsupported": {"type": "image"},
+    }
+    del unavailable["text"]
+    system.post_webhook(wire.messages(unavailable))
+    [message] = messages(system, owner)
+    assert (message["type"], message["errors"]) == ("unsupported", [error])
+    assert message["content"] == {"unsupported": {"type": "image"}}
+
+    post(wire.messages(wire.text("w1", "oi")), wire.messages(unavailable))
+
+    [message] = messages(system, owner)
+    assert (message["type"], message["body"]) == ("text", "oi")
+    assert "errors" not in message
+
+
+def test_errors_of_a_delivery_stay_beside_those_of_a_missing_content(
+    system: System, owner: str, post: Any
+) -> None:
+    hollow = {**placeholder("w1", ours=True), "type": "errors", "errors": [{"code": 131051}]}
+    failed = wire.status("w1", "failed", errors=[{"code": 131026}])
+
+    post(history(chunk(thread(hollow))), wire.statuses(failed))
+
+    [message] = messages(system, owner)
+    assert [error["code"] for error in message["errors"]] == [131051, 131026]
+
+
+def test_what_a_placeholder_answers_survives_its_fill(system: System, owner: str, post: Any) -> None:
+    reply = {**placeholder("w1"), "context": {"id": "w0"}}
+
+    post(
+        history(chunk(thread(reply))),
+        wire.webhook(wire.entry(wire.change("history", messages=[image("w1", **{"from": wire.ANA})]))),
+    )
+
+    [message] = messages(system, owner)
+    assert (message["type"], message["context"]["wamid"]) == ("image", "w0")
+
+
+def test_an_edited_caption_leaves_its_picture(system: System, owner: str, post: Any) -> None:
+    edit = {
+        "type": "edit",
+        "edit": {
+            "original_message_id": "w1",
+            "message": {"type": "image", "image": {"caption": "o novo cardápio"}},
+        },
+    }
+
+    post(
+        wire.messages(image("w1", **{"from": wire.ANA})),
+        wire.messages({"id": "w2", "from": wire.ANA, "timestamp": str(wire.NOON + 9), **edit}),
+    )
+
+    [message] = messages(system, owner)
+    assert message["body"] == "o novo cardápio"
+    assert message["content"]["image"]["id"] == "990"
+    assert message["content"]["image"]["caption"] == "o novo cardápio"
+    assert message["revisions"][0]["body"] == "o cardápio"
+
+
+def test_one_reaction_told_by_two_routes_is_one(system: System, owner: str, post: Any) -> None:
+    reaction = {
+        "type": "reaction",
+        "reaction": {"message_id": "w1", "emoji": "👍"},
+        "timestamp": str(wire.NOON + 5),
+    }
+    fill = {"id": "w2", "from": wire.ANA, **reaction}
+    system.post_webhook(wire.messages(wire.text("w1")))
+
+    post(
+        wire.echoes({"id": "w2", "from": wire.BUSINESS, "to": wire.ANA, **reaction}),
+        wire.webhook(wire.entry(wire.change("history", messages=[fill]))),
+    )
+
+    [message] = messages(system, owner)
+    assert [found["emoji"] for found in message["reactions"]] == ["👍"]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"context": "w0"}, {"context": {"id": 5}}, {"errors": {"code": 1}}, {"history_context": "READ"}],
+    ids=str,
+)
+def test_what_a_message_says_besides_may_be_odd_and_hides_nothing(
+    system: System, owner: str, odd: dict[str, Any]
+) -> None:
+    system.post_webhook(wire.messages({**wire.text("w1"), **odd}))
+
+    [message] = messages(system, owner)
+    assert message["body"] == "oi"
+    assert message["content"]["not_understood"] == odd
+    [failure] = system.get("/webhooks/failures", owner).json["failures"]
+    [fault] = failure["faults"]
+    assert fault["path"].startswith(f"entry[0].changes[0].value.messages[0].{next(iter(odd))}")
+    assert fault["reason"].endswith("put aside")
+
+
+def test_a_thread_of_one_who_changed_number_is_theirs(system: System, owner: str) -> None:
+    theirs = thread(old("w1"), old("w2", ours=True), context={"wa_id": "5521977776666"})
+
+    system.post_webhook(history(chunk(theirs)))
+
+    sides = {message["wamid"]: message["direction"] for message in messages(system, owner)}
+    assert sides == {"w1": "INBOUND", "w2": "OUTBOUND"}
+    system.post_webhook(wire.messages(wire.text("w3", at=wire.NOON + 9)))
+    assert len(messages(system, owner)) == 3
