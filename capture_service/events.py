@@ -438,7 +438,10 @@ def _from_thread(value: _Told, thread: payload.Thread, item: Any, path: str) -> 
     return _message(value, person, item, wire, sent_at, said, path)
 
 
-def _book_entry(value: _Told, item: Any, path: str) -> list[Sighting]:
+def _book_entry(value: _Told, item: Any, path: str) -> list[Item]:
+    entry = payload.as_object(item, path)
+    if entry.get("type", "contact") != "contact" and "contact" not in entry:
+        return [_notice(value.batch, "smb_app_state_sync", {"state_sync": [entry]}, path)]
     wire = payload.convert(item, payload.StateSync, path)
     card = wire.contact
     stamp = wire.metadata.timestamp if wire.metadata else None
@@ -466,11 +469,12 @@ def _user_id_update(value: _Told, item: Any, path: str) -> list[Sighting]:
     renewal, parent = wire.user_id or payload.Renewal(), wire.parent_user_id or payload.Renewal()
     person = roster.person(
         value.batch.moment(wire.timestamp, path),
-        None,
+        value.people.of(wire.wa_id, renewal.current),
         wa_id=wire.wa_id,
         bsuid=renewal.current,
-        parent_bsuid=parent.current or parent.previous,
+        parent_bsuid=parent.current,
         former_bsuid=renewal.previous,
+        former_parent_bsuid=parent.previous,
     )
     if person is None:
         raise Malformed(path, "names nobody: no wa_id or user_id")
@@ -575,7 +579,7 @@ def _message(
 ) -> list[Event]:
     """Give the message, and what it does to the message that it is about."""
     target = _target(item, wire, path) if wire.type in kinds.ACTS else None
-    kind = wire.type or "unknown"
+    kind = wire.type or ("text" if wire.text else "unknown")
     content = _content(kind, item)
     errors = wire.errors
     if errors and kind in fold.HOLLOW_TYPES:

@@ -39,6 +39,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     wa_id: str | None = None
     group: str | None = None
     former_bsuid: str | None = None
+    former_parent_bsuid: str | None = None
     former_wa_id: str | None = None
     """What the same person was known by before: found by it, never shown by it."""
     name: str | None = None
@@ -64,8 +65,9 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         for alias in sorted(aliases):
             found.append(("phone_alias", alias))
         # Last: the same person as another portfolio of the same enterprise knows them.
-        if self.parent_bsuid:
-            found.append(("parent_bsuid", self.parent_bsuid))
+        for parent in dict.fromkeys((self.parent_bsuid, self.former_parent_bsuid)):
+            if parent:
+                found.append(("parent_bsuid", parent))
         return found
 
 

@@ -58,6 +58,7 @@ def person(
     parent_bsuid: str | None = None,
     former_wa_id: str | None = None,
     former_bsuid: str | None = None,
+    former_parent_bsuid: str | None = None,
     group: str | None = None,
     username: str | None = None,
 ) -> identity.Person | None:
@@ -70,6 +71,7 @@ def person(
         parent_bsuid=parent_bsuid or (contact.parent_user_id if contact else None) or None,
         wa_id=(wa_id or (contact.wa_id if contact else None) or "").removeprefix("+") or None,
         former_bsuid=former_bsuid,
+        former_parent_bsuid=former_parent_bsuid,
         former_wa_id=former_wa_id,
         name=profile.name or None,
         username=profile.username or username or None,

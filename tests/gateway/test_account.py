@@ -147,6 +147,17 @@ def test_a_number_is_not_moved_to_the_account_of_another(
     assert (instance["wabaId"], instance["displayPhoneNumber"]) == (wire.WABA_ID, wire.BUSINESS)
 
 
+def test_an_entry_of_the_address_book_that_is_no_contact_is_a_fact(
+    system: System, owner: str, instance_id: str
+) -> None:
+    label = {"type": "label", "label": {"name": "VIP"}, "action": "add"}
+    system.post_webhook(wire.webhook(wire.entry(wire.change("smb_app_state_sync", state_sync=[label]))))
+
+    [event] = events(system, owner, instance_id)
+    assert (event["field"], event["value"]) == ("smb_app_state_sync", {"state_sync": [label]})
+    assert system.get("/webhooks/failures", owner).json["failures"] == []
+
+
 def test_an_unknown_field_is_kept_as_it_is(system: System, owner: str, instance_id: str) -> None:
     system.post_webhook(fact("astrology", at=None, stars=[1, {"x": None}]))
 
@@ -266,6 +277,27 @@ def test_a_batch_says_what_its_webhook_did(system: System, owner: str, instance_
     [fault] = batch["faults"]
     assert fault["path"] == "entry[0].changes[0].value.messages[2].text"
     assert {item["messageId"] for item in batch["items"]} >= {by_wamid["w1"]["id"], by_wamid["w2"]["id"]}
+
+
+def test_a_batch_says_what_gave_a_known_message_its_content(
+    system: System, owner: str, instance_id: str
+) -> None:
+    for body in (
+        wire.statuses(wire.status("w1", "sent")),
+        wire.echoes(wire.echo("w1")),
+        wire.echoes(wire.echo("w2")),
+        wire.echoes(wire.echo("w2")),
+    ):
+        system.post_webhook(body)
+
+    batches = [str(id) for (id,) in system.execute("SELECT id FROM whatsapp_webhook_logs ORDER BY id")]
+    items = [system.get(f"/batches/{id}", owner).json["items"] for id in batches]
+    assert [(item["wamid"], item["outcome"]) for [item] in items] == [
+        ("w1", "applied"),
+        ("w1", "merged"),
+        ("w2", "applied"),
+        ("w2", "duplicate"),
+    ]
 
 
 def test_a_batch_of_two_businesses_tells_each_its_own(

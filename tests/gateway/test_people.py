@@ -107,6 +107,38 @@ def test_one_whose_user_id_is_renewed_stays_one_lead(system: System, only_lead: 
     assert lead["userId"] == "BR.2"
 
 
+@pytest.mark.parametrize("is_late", [True, False])
+def test_one_whose_parent_id_alone_is_renewed_stays_one_lead(
+    system: System, only_lead: Any, is_late: bool
+) -> None:
+    renewal = {
+        "parent_user_id": {"previous": "BR.ENT.1", "current": "BR.ENT.2"},
+        "timestamp": str(wire.NOON + 1),
+    }
+    before: dict[str, Any] = {"from_user_id": "BR.1", "from_parent_user_id": "BR.ENT.1"}
+    after: dict[str, Any] = {"from_user_id": "BR.2", "from_parent_user_id": "BR.ENT.2"}
+    bodies = [
+        wire.messages(wire.text("w1", sender=None, **before), contacts=[]),
+        wire.webhook(wire.entry(wire.change("user_id_update", user_id_update=[renewal]))),
+        wire.messages(wire.text("w2", sender=None, at=wire.NOON + 2, **after), contacts=[]),
+    ]
+    for body in reversed(bodies) if is_late else bodies:
+        system.post_webhook(body)
+
+    assert only_lead()["wamids"] == ["w1", "w2"]
+
+
+def test_a_renewed_user_id_brings_the_name_beside_it(system: System, only_lead: Any) -> None:
+    post(system, wire.text("w1", sender=None, from_user_id="BR.1"), contacts=[])
+    renewal = {"user_id": {"previous": "BR.1", "current": "BR.2"}, "timestamp": str(wire.NOON + 1)}
+    contacts = [{"user_id": "BR.2", "profile": {"name": "Ana", "username": "ana"}}]
+    change = wire.change("user_id_update", user_id_update=[renewal], contacts=contacts)
+    system.post_webhook(wire.webhook(wire.entry(change)))
+
+    lead = only_lead()
+    assert (lead["name"], lead["username"], lead["userId"]) == ("Ana", "ana", "BR.2")
+
+
 def test_two_numbers_of_a_business_are_two_conversations_of_one_lead(
     system: System, owner: str, only_lead: Any
 ) -> None:

@@ -135,3 +135,13 @@ def test_a_thread_of_one_who_changed_number_is_theirs(system: System, owner: str
     assert sides == {"w1": "INBOUND", "w2": "OUTBOUND"}
     system.post_webhook(wire.messages(wire.text("w3", at=wire.NOON + 9)))
     assert len(messages(system, owner)) == 3
+
+
+def test_words_without_a_type_are_a_text(system: System, owner: str) -> None:
+    said = wire.text("w1", "oi")
+    del said["type"]
+
+    system.post_webhook(wire.messages(said))
+
+    [message] = messages(system, owner)
+    assert (message["type"], message["body"]) == ("text", "oi")
