@@ -14,7 +14,7 @@ _FACT: Final = "account event"
 FIELDS: Final[Mapping[str, str]] = {
     "messages": f"{_MESSAGES} and their statuses; `errors` beside them as an {_FACT}",
     "message_echoes": f"{_MESSAGES}, outbound",
-    "smb_message_echoes": f"{_MESSAGES}, outbound; media sent before the connection count as history",
+    "smb_message_echoes": f"{_MESSAGES}, outbound; media 15 minutes old count as history",
     "standby": f"{_MESSAGES} that another app answers",
     "history": f"{_MESSAGES} from before the connection; progress on the instance (`history`)",
     "smb_app_state_sync": "names of leads, as the business saved them",

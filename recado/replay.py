@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from capture_service import ledger
+from plumbing import errors
 from plumbing.rpc import client
 from protos import capture_pb2 as pb, capture_pb2_grpc
 from recado.connection import Connection
@@ -68,8 +69,15 @@ def run(
             token=connection.token(tenant="", scopes=["service"]),
             timeout_s=_REPLAY_TIMEOUT_S,
         )
-        for last in answers:
-            bar.update(task, total=last.webhooks_total, completed=last.webhooks_done)
+        try:
+            for last in answers:
+                bar.update(task, total=last.webhooks_total, completed=last.webhooks_done)
+        except errors.Unavailable:
+            sys.stderr.write(
+                f"interrupted after {last.webhooks_done} of {last.webhooks_total} webhooks, "
+                "which stay applied; it is safe to run again\n"
+            )
+            raise
     sys.stdout.write(
         f"{last.webhooks_replayed} webhooks replayed, {last.messages_imported} messages imported, "
         f"{last.webhooks_failed} failed\n"
