@@ -1143,7 +1143,7 @@ def _start_enrichment(
         for message in messages
         if message.lead_id
         and message.sources & (fold.LIVE | fold.STATUS)
-        and not leads[message.tenant_id, message.lead_id].is_enriched
+        and not leads[message.tenant_id, message.lead_id].is_asked_for
     }
     for message in new:
         if message.lead_id and message.is_sync_initial and (message.tenant_id, message.lead_id) in counts:

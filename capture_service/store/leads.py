@@ -137,7 +137,8 @@ class LeadState(NamedTuple):
     open_ticket_id: uuid.UUID | None
     is_merged: bool
     """It has become part of another lead since it was looked up."""
-    is_enriched: bool
+    is_asked_for: bool
+    """Its profile has been asked for."""
 
 
 def upsert_leads(conn: Connection[Any], changes: Sequence[LeadChange]) -> dict[LeadKey, LeadState]:

@@ -47,9 +47,17 @@ class NewSync(NamedTuple):
 
 
 def insert_initial_syncs(conn: Connection[Any], syncs: Sequence[NewSync]) -> set[uuid.UUID]:
-    """Note first contacts, one of each lead, whose row the caller has locked; give those that are new."""
+    """Note first contacts, one of each lead, whose row the caller has locked; give those that are new.
+
+    Their profile is empty from now on, and no longer absent: nobody asks for it again.
+    """
     rows = conn.execute(
         """
+        WITH asked AS (
+          UPDATE leads SET profile = '{}'
+          WHERE (tenant_id, id) IN (SELECT * FROM unnest(%(tenants)b::int4[], %(leads)b::uuid[]))
+            AND profile IS NULL
+        )
         INSERT INTO whatsapp_sync_logs (tenant_id, id, lead_id, messages_imported, sync_type, started_at)
         SELECT s.tenant_id, s.id, s.lead_id, s.messages_imported, 'initial_contact', now()
         FROM unnest(%(tenants)b::int4[], %(ids)b::uuid[], %(leads)b::uuid[], %(counts)b::int8[])
