@@ -212,15 +212,40 @@ def _known(row: store.KnownMessage) -> matching.Known:
     edits = [edit.get("body") or "" for edit in mentions.get("edits", ())]
     is_media = row.type in _MEDIA_KINDS
     is_sign = is_media and row.body == kinds.line(row.type, {})
+    chosen = _choice(row.interactive) if row.interactive else []
     return matching.Known(
         id=row.id,
         is_export=row.sources == fold.CHAT_EXPORT,
         sent_at=row.sent_at,
         direction=row.direction,
-        texts=[*([] if is_sign else [row.body or ""]), *edits],
+        texts=[*([] if is_sign else [row.body or ""]), *chosen, *edits],
         is_media=is_media,
+        is_place=row.type == "location",
+        is_wordless=not is_media and row.type != "text",
         is_revoked=bool(mentions.get("revokes")),
     )
+
+
+class _Row(msgspec.Struct):
+    title: str
+    description: str
+
+
+class _Reply(msgspec.Struct):
+    list_reply: _Row
+
+
+class _Interactive(msgspec.Struct):
+    interactive: _Reply
+
+
+def _choice(content: str) -> list[str]:
+    """Give what a chat export writes of a row chosen from a list: its title, and the description below."""
+    try:
+        row = msgspec.json.decode(content, type=_Interactive).interactive.list_reply
+    except msgspec.ValidationError:
+        return []
+    return [f"{row.title}\n{row.description}"]
 
 
 def _refused(field: str, reason: str) -> errors.InvalidArgument:

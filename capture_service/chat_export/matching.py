@@ -23,6 +23,10 @@ from protos import ids
 WAMID_PREFIX: Final = "export."
 _MEDIA: Final = "\0media"
 _DELETED: Final = "\0deleted"
+_PLACE: Final = "\0place"
+_WORDLESS: Final = "\0wordless"
+# How a chat export writes a location, after a word for it or the name of the place.
+_PLACE_LINK: Final = re.compile(r"https?://(?:maps\.google\.com/\?q=|(?:\w+\.)?foursquare\.com/v/)\S+$")
 _SPACE: Final = re.compile(r"\s+")
 _INVISIBLE: Final = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _KINDS: Final[Mapping[str, str]] = {
@@ -54,6 +58,9 @@ class Known(msgspec.Struct, frozen=True):
     direction: int
     texts: list[str]
     is_media: bool
+    is_place: bool
+    is_wordless: bool
+    """Neither a text nor a file: an exported chat may have nothing in its place."""
     is_revoked: bool
 
 
@@ -92,6 +99,10 @@ def known_keys(messages: Iterable[Known]) -> list[set[Key]]:
         texts = {normalised(text) for text in message.texts if text}
         if message.is_media:
             texts.add(_MEDIA)
+        if message.is_place:
+            texts.add(_PLACE)
+        if message.is_wordless:
+            texts.add(_WORDLESS)
         if message.is_revoked:
             texts.add(_DELETED)
         minute = int(message.sent_at.timestamp()) // 60
@@ -129,7 +140,8 @@ def plan(chat: Chat, *, business: str, known: Iterable[Known], place: Place) -> 
         ordinals[key] += 1
         # Android writes no seconds: thousandths keep the order of the file within the minute.
         in_minute[int(line.at.timestamp()), line.has_seconds] += 1
-        match = next((number for number in candidates.get(key, ()) if number not in claimed), None)
+        standing = (number for stands_for in _keys(line, key) for number in candidates.get(stands_for, ()))
+        match = next((number for number in standing if number not in claimed), None)
         if match is not None:
             claimed.add(match)
             result.matched += 1
@@ -149,6 +161,15 @@ def normalised(text: str) -> str:
     """Give a text as it is compared: one form of each letter, no invisible marks, single spaces."""
     plain = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     return _SPACE.sub(" ", plain).strip()
+
+
+def _keys(line: Line, key: Key) -> list[Key]:
+    """Give the keys of the messages that a line may stand for, the best first; `key` names the line."""
+    if line.kind == "empty":
+        return [key, key._replace(text=_WORDLESS)]
+    if line.kind == "text" and _PLACE_LINK.search(key.text):
+        return [key, key._replace(text=_PLACE)]
+    return [key]
 
 
 def _text_of(line: Line) -> str:

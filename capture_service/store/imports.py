@@ -63,6 +63,8 @@ class KnownMessage(msgspec.Struct, frozen=True, kw_only=True):
     direction: int
     type: str
     body: str | None
+    interactive: str | None
+    """The content of a message that is interactive: what was chosen has more words than its body."""
     mentions: str | None
 
 
@@ -78,7 +80,8 @@ def list_known(
     with conn.cursor(row_factory=kwargs_row(KnownMessage)) as cursor:
         return cursor.execute(
             """
-            SELECT id, wamid, sent_at, sources, direction, type, body, mentions
+            SELECT id, wamid, sent_at, sources, direction, type, body,
+              CASE WHEN type = 'interactive' THEN content END AS interactive, mentions
             FROM whatsapp_messages
             WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s AND instance_id = %(instance_id)s
               AND sent_at BETWEEN %(from_time)s AND %(to_time)s

@@ -214,6 +214,48 @@ def test_a_stranger_imports_nothing(
     assert chat_of(system, owner, lead_id) == []
 
 
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        (
+            {"type": "location", "location": {"latitude": -23.5, "longitude": -46.6}},
+            "localização: https://maps.google.com/?q=-23.5,-46.6",
+        ),
+        (
+            {"type": "location", "location": {"latitude": 1.5, "longitude": 2.5, "name": "Praça"}},
+            "Praça (Centro): https://foursquare.com/v/4b05886ef964a520b5e722e3",
+        ),
+        ({"type": "unsupported", "errors": [{"code": 131051}]}, "null"),
+        (
+            {"type": "order", "order": {"product_items": [{"product_retailer_id": "x", "quantity": 1}]}},
+            "null",
+        ),
+        (
+            {
+                "type": "interactive",
+                "interactive": {
+                    "type": "list_reply",
+                    "list_reply": {"id": "1", "title": "Pães", "description": "Todos os pães"},
+                },
+            },
+            "Pães\nTodos os pães",
+        ),
+    ],
+    ids=["location", "place", "unsupported", "order", "list reply"],
+)
+def test_what_is_neither_text_nor_file_is_not_doubled(
+    system: System, owner: str, lead_id: str, told: dict[str, Any], line: str
+) -> None:
+    at = int(datetime(2026, 9, 12, 12, 15, 42, tzinfo=UTC).timestamp())
+    system.post_webhook(wire.messages({"from": wire.ANA, "id": "w2", "timestamp": str(at), **told}))
+    chat = f"12/09/2026 09:15 - Ana: {line}\n13/09/2026 08:00 - Padaria Aurora: {line}\n"
+
+    for _ in range(2):
+        imported(system, owner, lead_id, chat)
+
+    assert len(chat_of(system, owner, lead_id)) == 1
+
+
 def _snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
