@@ -871,7 +871,7 @@ def _note_account(conn: postgres.Transaction, notices: Sequence[Notice]) -> None
     rows: dict[store.LeadKey, store.AccountEventRow] = {}
     for notice in notices:
         id = ids.account_event_id(notice.digest())
-        number = account.number_of(notice.told)
+        number = None if notice.instance_id else account.number_of(notice.told)
         known = rows.get((notice.tenant_id, id))
         rows[notice.tenant_id, id] = store.AccountEventRow(
             tenant_id=notice.tenant_id,
@@ -883,7 +883,7 @@ def _note_account(conn: postgres.Transaction, notices: Sequence[Notice]) -> None
             happened_at=min(notice.happened_at, known.happened_at) if known else notice.happened_at,
             batch_id=min(notice.batch_id, known.batch_id) if known else notice.batch_id,
             told=notice.told,
-            numbers=[] if notice.instance_id or not number else identity.written_forms(number),
+            numbers=identity.written_forms(number) if number else [],
         )
     if not rows:
         return
