@@ -192,6 +192,18 @@ def run(
             on_chunk(conn)
 
         postgres.run_transaction(pool, work, timeout_s=_TIMEOUT_S)
+    if is_import and plan.changed:
+
+        def change(conn: postgres.Transaction) -> None:
+            said = {message.id: message for message in plan.changed}
+            rows = store.lock_messages(conn, [(target.tenant_id, id) for id in sorted(said)])
+            store.update_messages(conn, [_said_of(row, said[row.id]) for row in rows])
+            leads = {row.lead_id for row in rows if row.lead_id}
+            store.insert_changes(
+                conn, [store.LeadTouch(target.tenant_id, lead_id, sorted(said), False) for lead_id in leads]
+            )
+
+        postgres.run_transaction(pool, change, timeout_s=_TIMEOUT_S)
     if plan.doubled:
 
         def take_out(conn: postgres.Transaction) -> None:
@@ -207,6 +219,11 @@ def run(
     return fold.document(report)
 
 
+def _said_of(row: fold.Message, said: fold.Message) -> fold.Message:
+    """Add what a later export says of a message; whose it is by now stays."""
+    return fold.merge(row, msgspec.structs.replace(said, lead_id=row.lead_id))
+
+
 def _known(row: store.KnownMessage) -> matching.Known:
     mentions = cast("dict[str, Any]", msgspec.json.decode(row.mentions)) if row.mentions else {}
     edits = [edit.get("body") or "" for edit in mentions.get("edits", ())]
@@ -215,7 +232,8 @@ def _known(row: store.KnownMessage) -> matching.Known:
     chosen = _choice(row.interactive) if row.interactive else []
     return matching.Known(
         id=row.id,
-        is_export=row.sources == fold.CHAT_EXPORT,
+        wamid=row.wamid,
+        is_export=row.sources & ~fold.MENTION == fold.CHAT_EXPORT,
         sent_at=row.sent_at,
         direction=row.direction,
         texts=[*([] if is_sign else [row.body or ""]), *chosen, *edits],

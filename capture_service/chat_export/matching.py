@@ -52,6 +52,7 @@ class Known(msgspec.Struct, frozen=True):
     """A message that is there already; `texts` are all that it ever said."""
 
     id: uuid.UUID
+    wamid: str
     is_export: bool
     """Nothing but an exported chat has brought it."""
     sent_at: datetime
@@ -72,6 +73,8 @@ class Plan(msgspec.Struct):
     doubled: set[uuid.UUID]
     """Ids that lines would have which are known by other routes: where an export brought them first, they
     are there twice."""
+    changed: list[fold.Message]
+    """What lines say of messages of an earlier export: deleted or edited on the phone since."""
     matched: int
     notices: int
     """Lines that nobody said: they are not imported."""
@@ -105,8 +108,7 @@ def known_keys(messages: Iterable[Known]) -> list[set[Key]]:
             texts.add(_WORDLESS)
         if message.is_revoked:
             texts.add(_DELETED)
-        minute = int(message.sent_at.timestamp()) // 60
-        found.append({Key(minute, message.direction, text) for text in texts})
+        found.append({Key(_minute(message), message.direction, text) for text in texts})
     return found
 
 
@@ -126,7 +128,8 @@ def plan(chat: Chat, *, business: str, known: Iterable[Known], place: Place) -> 
     claimed: set[int] = set()
     ordinals: Counter[Key] = Counter()
     in_minute: Counter[tuple[int, bool]] = Counter()
-    result = Plan([], set(), 0, 0, 0, 0, None, None)
+    result = Plan([], set(), [], 0, 0, 0, 0, None, None)
+    changed: dict[tuple[int, int], list[_Changed]] = {}
     for line in chat.lines:
         if line.kind == "system" or line.author is None:
             result.notices += 1
@@ -153,8 +156,55 @@ def plan(chat: Chat, *, business: str, known: Iterable[Known], place: Place) -> 
             continue
         offset = min(in_minute[int(line.at.timestamp()), line.has_seconds] - 1, 999)
         at = line.at + timedelta(milliseconds=offset)
-        result.messages.append(_message(line, key, ordinals[key], at, direction, place))
+        message = _message(line, key, ordinals[key], at, direction, place)
+        result.messages.append(message)
+        if (line.kind == "deleted" or line.is_edited) and message.id not in numbers:
+            changed.setdefault((key.minute, direction), []).append(_Changed(line, message))
+    left = [row for number, row in enumerate(rows) if row.is_export and number not in claimed]
+    for (minute, direction), lines in changed.items():
+        of_minute = [row for row in left if (_minute(row), row.direction) == (minute, direction)]
+        # As many messages of an earlier export without a line as lines without a message: they are these.
+        if len(of_minute) == len(lines):
+            result.changed += [_mention(row, told, place) for row, told in zip(of_minute, lines, strict=True)]
+            taken = {told.message.id for told in lines}
+            result.messages = [message for message in result.messages if message.id not in taken]
+            result.matched += len(lines)
     return result
+
+
+class _Changed(NamedTuple):
+    """A deleted or edited line that is no known message, and the message that it would make."""
+
+    line: Line
+    message: fold.Message
+
+
+def _minute(row: Known) -> int:
+    return int(row.sent_at.timestamp()) // 60
+
+
+def _mention(row: Known, told: _Changed, place: Place) -> fold.Message:
+    # When it was edited no export says: after all that the message has said so far.
+    act: dict[str, object] = {
+        "at": int(row.sent_at.timestamp()) + len(row.texts),
+        "wamid": told.message.wamid,
+    }
+    if told.line.kind == "deleted":
+        mentions: dict[str, object] = {"revokes": [act]}
+    else:
+        mentions = {"edits": [{**act, "type": "text", "body": told.line.text, "content": {}}]}
+    return fold.Message(
+        tenant_id=place.tenant_id,
+        instance_id=place.instance_id,
+        id=row.id,
+        wamid=row.wamid,
+        batch_id=place.batch_id,
+        sources=fold.MENTION,
+        sent_at=row.sent_at,
+        direction=row.direction,
+        lead_id=place.lead_id,
+        mentions=fold.document(mentions),
+    )
 
 
 def normalised(text: str) -> str:

@@ -256,6 +256,34 @@ def test_what_is_neither_text_nor_file_is_not_doubled(
     assert len(chat_of(system, owner, lead_id)) == 1
 
 
+def test_what_was_deleted_or_edited_since_an_earlier_export_is_not_doubled(
+    system: System, owner: str, lead_id: str
+) -> None:
+    first = """\
+12/09/2026 09:15 - Ana: segredo
+12/09/2026 09:15 - Padaria Aurora: ok
+12/09/2026 09:16 - Ana: até
+"""
+    later = """\
+12/09/2026 09:15 - Ana: Mensagem apagada
+12/09/2026 09:15 - Padaria Aurora: ok
+12/09/2026 09:16 - Ana: até logo <Mensagem editada>
+"""
+    latest = later.replace("até logo", "até amanhã")
+    imported(system, owner, lead_id, first)
+    dry = bring(system, owner, lead_id, later, dryRun="true").json
+    assert (dry["detail"]["new"], dry["detail"]["matched"]) == (0, 3)
+
+    for text in (later, later, latest, latest, first):
+        assert imported(system, owner, lead_id, text)["messagesImported"] == 0
+
+    deleted, _, edited = chat_of(system, owner, lead_id)
+    assert deleted["revokedAt"]
+    assert deleted["body"] is None
+    assert edited["body"] == "até amanhã"
+    assert [revision["body"] for revision in edited["revisions"]] == ["até", "até logo"]
+
+
 def _snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
