@@ -157,9 +157,9 @@ def take_out_of_lead(conn: Connection[Any], *, tenant_id: int, ids: Sequence[uui
     conn.execute(
         """
         UPDATE whatsapp_messages SET lead_id = NULL
-        WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s) AND sources = %(chat_export)s
+        WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s) AND sources & ~%(mention)s = %(chat_export)s
         """,
-        {"tenant_id": tenant_id, "ids": list(ids), "chat_export": fold.CHAT_EXPORT},
+        {"tenant_id": tenant_id, "ids": list(ids), "chat_export": fold.CHAT_EXPORT, "mention": fold.MENTION},
     )
 
 
