@@ -84,6 +84,7 @@ class Sighting(msgspec.Struct, frozen=True):
     tenant_id: int
     person: identity.Person
     path: str
+    batch_id: uuid.UUID
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -461,7 +462,8 @@ def _book_entry(value: _Told, item: Any, path: str) -> list[Item]:
     if person is None:
         raise Malformed(path, "names nobody: no phone_number or user_id")
     saved_name = "" if is_removed else card.full_name or card.first_name or None
-    return [Sighting(value.instance.tenant_id, msgspec.structs.replace(person, saved_name=saved_name), path)]
+    named = msgspec.structs.replace(person, saved_name=saved_name)
+    return [Sighting(value.instance.tenant_id, named, path, value.batch.id)]
 
 
 def _user_id_update(value: _Told, item: Any, path: str) -> list[Sighting]:
@@ -478,7 +480,7 @@ def _user_id_update(value: _Told, item: Any, path: str) -> list[Sighting]:
     )
     if person is None:
         raise Malformed(path, "names nobody: no wa_id or user_id")
-    return [Sighting(value.instance.tenant_id, person, path)]
+    return [Sighting(value.instance.tenant_id, person, path, value.batch.id)]
 
 
 def _status(value: _Told, item: Any, path: str) -> list[Event]:

@@ -19,7 +19,7 @@ from capture_service import account, events, fold, identity, ids, ledger, payloa
 from capture_service.events import Chunk, Event, Fault, Notice, Sighting
 from plumbing import errors, postgres
 from protos import jobs
-from protos.ids import uuid7
+from protos.ids import moment_of, uuid7
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,9 @@ class Ingest:
         """
         webhooks = [Webhook(uuid7(received_at), received_at, body) for body, received_at in bodies]
         outcome = Outcome()
-        self._apply_isolating([read(webhook) for webhook in webhooks], outcome, time.monotonic() + timeout_s)
+        # As a replay will: what they begin, the first of them begins.
+        reads = [read(webhook) for webhook in sorted(webhooks, key=lambda webhook: webhook.id)]
+        self._apply_isolating(reads, outcome, time.monotonic() + timeout_s)
         return [(webhook.id, outcome.states[webhook.id]) for webhook in webhooks]
 
     def replay(
@@ -435,7 +437,7 @@ class Ingest:
     ) -> None:
         """Write what the events say: leads, conversations, tickets, messages, and the jobs that follow."""
         told = [item for item in found if isinstance(item, Event | Sighting)]
-        people = _resolve(conn, told, self._clock)
+        people = _resolve(conn, told)
         messages = fold.fold(_attributed(told, people, route_flag))
         inserted = store.insert_messages(conn, messages)
         new = [message for message in messages if (message.tenant_id, message.id) in inserted]
@@ -447,7 +449,7 @@ class Ingest:
         now = self._clock()
         outcome.inserted += new
         arrived = {(message.tenant_id, message.id) for message in new} | shifts.went_live
-        leads = store.upsert_leads(conn, _lead_changes(told, people, new, arrived, now)) if told else {}
+        leads = store.upsert_leads(conn, _lead_changes(told, people, new, arrived)) if told else {}
         if any(lead.is_merged for lead in leads.values()):
             raise postgres.Retry
         if people.new_identifiers and store.insert_identifiers(conn, people.new_identifiers) < len(
@@ -455,7 +457,7 @@ class Ingest:
         ):
             # Another batch has just met one of these people: see them as it left them.
             raise postgres.Retry
-        changes = _conversation_changes(_openers(told, people), messages, new, now)
+        changes = _conversation_changes(_openers(told, people), messages, new)
         conversations = store.upsert_conversations(conn, changes)
         # What came before its conversation, as history that could not be rendered, counts from now on, and
         # what is in none does not count.
@@ -466,7 +468,7 @@ class Ingest:
             for row in changes
             if row.message_count and (row.tenant_id, row.lead_id, row.instance_id) not in conversations
         }
-        _open_tickets(conn, people, leads, now)
+        _open_tickets(conn, people, leads)
         outcome.has_outbox_rows |= _start_enrichment(conn, messages, new, leads, now)
         outcome.has_outbox_rows |= _ask_for_merges(conn, people)
         outcome.has_outbox_rows |= _compare_imports_again(conn, messages)
@@ -733,7 +735,11 @@ def _tenant_of(item: Event | Sighting) -> int:
     return item.message.tenant_id if isinstance(item, Event) else item.tenant_id
 
 
-def _resolve(conn: postgres.Transaction, told: Sequence[Event | Sighting], clock: Clock) -> _People:
+def _batch_of(item: Event | Sighting) -> uuid.UUID:
+    return item.message.batch_id if isinstance(item, Event) else item.batch_id
+
+
+def _resolve(conn: postgres.Transaction, told: Sequence[Event | Sighting]) -> _People:
     """Say which lead each item speaks of. The most trusted identifier that is known decides."""
     keys: list[list[store.IdentifierKey]] = []
     for item in told:
@@ -746,13 +752,13 @@ def _resolve(conn: postgres.Transaction, told: Sequence[Event | Sighting], clock
     people = _People(
         [], set(), {(key[0], lead.id) for key, lead in kept.items() if not lead.is_met}, {}, set()
     )
-    for of_item in keys:
+    for item, of_item in zip(told, keys, strict=True):
         if not of_item:
             people.leads.append(None)
             continue
-        tenant_id = of_item[0][0]
+        tenant_id, kind, value = of_item[0]
         named = list(dict.fromkeys(known[key] for key in of_item if key in known))
-        lead = named[0] if named else uuid7(clock())
+        lead = named[0] if named else ids.begun_by(_batch_of(item), "lead", kind, value)
         if not named:
             people.new.add((tenant_id, lead))
             people.unmet.add((tenant_id, lead))
@@ -796,16 +802,21 @@ def _first_batches(told: Sequence[Event | Sighting], people: _People) -> dict[st
     return first
 
 
-def _openers(told: Sequence[Event | Sighting], people: _People) -> set[tuple[int, uuid.UUID, int]]:
-    """Say which conversations (tenant, lead, instance) there is reason to open."""
-    return {
-        (item.message.tenant_id, lead_id, item.message.instance_id)
-        for item, lead_id in zip(told, people.leads, strict=True)
-        if isinstance(item, Event)
-        and lead_id is not None
-        and item.opens_conversation
-        and not fold.is_act(item.message)
-    }
+_ConversationKey: TypeAlias = tuple[int, uuid.UUID, int]
+"""(tenant, lead, instance)"""
+
+
+def _openers(
+    told: Sequence[Event | Sighting], people: _People
+) -> dict[_ConversationKey, tuple[uuid.UUID, uuid.UUID]]:
+    """Say which conversations there is reason to open, and of each the first such (batch, message)."""
+    first: dict[_ConversationKey, tuple[uuid.UUID, uuid.UUID]] = {}
+    for item, lead_id in zip(told, people.leads, strict=True):
+        if isinstance(item, Event) and lead_id and item.opens_conversation and not fold.is_act(item.message):
+            key = (item.message.tenant_id, lead_id, item.message.instance_id)
+            reason = (item.message.batch_id, item.message.id)
+            first[key] = min(first.get(key, reason), reason)
+    return first
 
 
 def _compare_imports_again(conn: postgres.Transaction, messages: Sequence[fold.Message]) -> bool:
@@ -1042,9 +1053,9 @@ def _lead_changes(
     people: _People,
     new: Sequence[fold.Message],
     arrived: Collection[store.LeadKey],
-    now: datetime,
 ) -> list[store.LeadChange]:
     changes: dict[store.LeadKey, store.LeadChange] = {}
+    asked_by: dict[store.LeadKey, uuid.UUID] = {}
     for item, lead_id in zip(told, people.leads, strict=True):
         if lead_id is None or item.person is None:
             continue
@@ -1052,7 +1063,10 @@ def _lead_changes(
         change = changes.get((tenant_id, lead_id))
         if change is None:
             change = changes[tenant_id, lead_id] = store.LeadChange(
-                tenant_id=tenant_id, id=lead_id, kind="group" if person.group else "person"
+                tenant_id=tenant_id,
+                id=lead_id,
+                kind="group" if person.group else "person",
+                created_at=moment_of(lead_id),
             )
         change.say("wa_id", person.wa_id, person.said_at)
         change.say("user_id", person.bsuid, person.said_at)
@@ -1065,13 +1079,14 @@ def _lead_changes(
             and _is_live_inbound(item.message)
             and (item.message.tenant_id, item.message.id) in arrived
         ):
-            change.open_ticket_id = change.open_ticket_id or uuid7(now)
+            batch_id = item.message.batch_id
+            asked_by[tenant_id, lead_id] = min(asked_by.get((tenant_id, lead_id), batch_id), batch_id)
     for message in new:
         if message.lead_id:
             _count(changes[message.tenant_id, message.lead_id], message)
-    people.ticket_candidates = {
-        key: change.open_ticket_id for key, change in changes.items() if change.open_ticket_id
-    }
+    for key, batch_id in asked_by.items():
+        ticket = ids.begun_by(batch_id, "ticket", str(key[1]))
+        changes[key].open_ticket_id = people.ticket_candidates[key] = ticket
     return [changes[key] for key in sorted(changes)]
 
 
@@ -1080,23 +1095,24 @@ def _is_live_inbound(message: fold.Message) -> bool:
 
 
 def _conversation_changes(
-    openers: Collection[tuple[int, uuid.UUID, int]],
+    openers: Mapping[_ConversationKey, tuple[uuid.UUID, uuid.UUID]],
     messages: Sequence[fold.Message],
     new: Sequence[fold.Message],
-    now: datetime,
 ) -> list[store.ConversationChange]:
-    changes: dict[tuple[int, uuid.UUID, int], store.ConversationChange] = {}
+    changes: dict[_ConversationKey, store.ConversationChange] = {}
     for message in messages:
         if message.lead_id is None:
             continue
         key = (message.tenant_id, message.lead_id, message.instance_id)
         if key not in changes:
+            batch_id, message_id = openers.get(key, (message.batch_id, message.id))
             changes[key] = store.ConversationChange(
                 tenant_id=message.tenant_id,
                 lead_id=message.lead_id,
                 instance_id=message.instance_id,
-                id=uuid7(now),
+                id=ids.begun_by(batch_id, "conversation", str(message_id)),
                 is_opened=key in openers,
+                created_at=moment_of(batch_id),
             )
     for message in new:
         if message.lead_id:
@@ -1115,7 +1131,6 @@ def _open_tickets(
     conn: postgres.Transaction,
     people: _People,
     leads: Mapping[store.LeadKey, store.LeadState],
-    now: datetime,
 ) -> None:
     """Insert the tickets whose candidates became the open ones of their leads."""
     opened = [
@@ -1124,7 +1139,7 @@ def _open_tickets(
         if leads[key].open_ticket_id == ticket
     ]
     if opened:
-        store.insert_tickets(conn, opened, opened_at=now)
+        store.insert_tickets(conn, opened)
 
 
 def _start_enrichment(

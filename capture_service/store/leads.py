@@ -10,6 +10,7 @@ from psycopg import Connection
 from psycopg.rows import args_row, kwargs_row, scalar_row
 
 from capture_service.store.rows import IdentifierKey, LeadKey, json_rows
+from protos.ids import moment_of
 
 _Said: TypeAlias = Literal["profile_name", "saved_name", "username", "wa_id", "user_id"]
 
@@ -78,6 +79,8 @@ class LeadChange(msgspec.Struct, kw_only=True):
     message_count: int = 0
     first_message_at: datetime | None = None
     last_message_at: datetime | None = None
+    created_at: datetime | None = None
+    """Of a new lead: when the webhook came that names it first."""
 
     def say(self, name: _Said, value: str | None, at: datetime | None) -> None:
         """Note what a person is called or known by, unless something later was said."""
@@ -101,7 +104,8 @@ def _latest(name: LiteralString) -> LiteralString:
 
 _LEAD_COLUMNS: Final[LiteralString] = """
   tenant_id, id, kind, profile_name, profile_name_at, saved_name, saved_name_at, username, username_at,
-  wa_id, wa_id_at, user_id, user_id_at, open_ticket_id, message_count, first_message_at, last_message_at
+  wa_id, wa_id_at, user_id, user_id_at, open_ticket_id, message_count, first_message_at, last_message_at,
+  created_at
 """
 _UPSERT_LEADS: Final[LiteralString] = (
     "INSERT INTO leads AS l ("
@@ -113,7 +117,8 @@ _UPSERT_LEADS: Final[LiteralString] = (
           tenant_id int4, id uuid, kind text, profile_name text, profile_name_at timestamptz,
           saved_name text, saved_name_at timestamptz, username text, username_at timestamptz,
           wa_id text, wa_id_at timestamptz, user_id text, user_id_at timestamptz, open_ticket_id uuid,
-          message_count int8, first_message_at timestamptz, last_message_at timestamptz
+          message_count int8, first_message_at timestamptz, last_message_at timestamptz,
+          created_at timestamptz
         )
         ORDER BY tenant_id, id
         ON CONFLICT (tenant_id, id) DO UPDATE SET
@@ -160,6 +165,7 @@ class ConversationChange(msgspec.Struct, kw_only=True):
     message_count: int = 0
     first_message_at: datetime | None = None
     last_message_at: datetime | None = None
+    created_at: datetime
 
 
 def upsert_conversations(
@@ -169,12 +175,14 @@ def upsert_conversations(
     rows = conn.execute(
         """
         INSERT INTO conversations AS c (
-          tenant_id, lead_id, instance_id, id, message_count, first_message_at, last_message_at
+          tenant_id, lead_id, instance_id, id, message_count, first_message_at, last_message_at, created_at
         )
-        SELECT tenant_id, lead_id, instance_id, id, message_count, first_message_at, last_message_at
+        SELECT tenant_id, lead_id, instance_id, id, message_count, first_message_at, last_message_at,
+          created_at
         FROM json_to_recordset(%(rows)s::json) AS r (
           tenant_id int4, lead_id uuid, instance_id int4, id uuid, is_opened bool,
-          message_count int8, first_message_at timestamptz, last_message_at timestamptz
+          message_count int8, first_message_at timestamptz, last_message_at timestamptz,
+          created_at timestamptz
         )
         WHERE is_opened OR EXISTS (
           SELECT FROM conversations k
@@ -294,21 +302,22 @@ def _sum_conversations(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.U
     )
 
 
-def insert_tickets(
-    conn: Connection[Any], tickets: Iterable[tuple[LeadKey, uuid.UUID]], *, opened_at: datetime
-) -> None:
+def insert_tickets(conn: Connection[Any], tickets: Iterable[tuple[LeadKey, uuid.UUID]]) -> None:
+    """Open these tickets, each at the moment of its id; one that was closed is open again."""
     rows = sorted(tickets)
     conn.execute(
         """
         INSERT INTO tickets (tenant_id, id, lead_id, opened_at)
-        SELECT t.tenant_id, t.id, t.lead_id, %(opened_at)s
-        FROM unnest(%(tenants)b::int4[], %(ids)b::uuid[], %(leads)b::uuid[]) AS t (tenant_id, id, lead_id)
+        SELECT t.tenant_id, t.id, t.lead_id, t.opened_at
+        FROM unnest(%(tenants)b::int4[], %(ids)b::uuid[], %(leads)b::uuid[], %(opened)b::timestamptz[])
+          AS t (tenant_id, id, lead_id, opened_at)
+        ON CONFLICT (tenant_id, id) DO UPDATE SET closed_at = NULL
         """,
         {
             "tenants": [tenant_id for (tenant_id, _), _ in rows],
             "ids": [id for _, id in rows],
             "leads": [lead_id for (_, lead_id), _ in rows],
-            "opened_at": opened_at,
+            "opened": [moment_of(id) for _, id in rows],
         },
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from capture_service import recovery, store
 from tests import wire
 from tests.gateway.conftest import System
 
@@ -17,6 +18,8 @@ SHORT = "551188887777"
 BSUID = "BR.1234567890"
 NEW = "5521977776666"
 Item = tuple[str, str, dict[str, Any]]
+Told = tuple[dict[str, Any], list[dict[str, Any]]]
+"""A lead and its messages, as the API gives them."""
 
 _OF_ARRIVAL = {"leadId", "batchId", "batchReceivedAt", "isSyncInitial"}
 _OF_LEAD = {
@@ -201,16 +204,29 @@ def _change(field: str, array: str, item: dict[str, Any]) -> dict[str, Any]:
     return wire.change(field, **{array: [told], **contacts})
 
 
+def _everything(system: System, token: str) -> list[Told]:
+    """Everything the API says of leads and messages."""
+    return [(lead, [*system.walk(token, lead["id"], limit=3)]) for lead in system.leads(token)]
+
+
 def _answers(system: System, token: str) -> bytes:
     """Everything the API says, without what says how it came."""
-    told: list[Any] = []
-    for lead in system.leads(token):
-        messages = [
-            {key: value for key, value in message.items() if key not in _OF_ARRIVAL}
-            for message in system.walk(token, lead["id"], limit=3)
+    told = [
+        [
+            {key: lead[key] for key in sorted(_OF_LEAD)},
+            [{key: told for key, told in message.items() if key not in _OF_ARRIVAL} for message in messages],
         ]
-        told.append([{key: lead[key] for key in sorted(_OF_LEAD)}, messages])
+        for lead, messages in _everything(system, token)
+    ]
     return json.dumps(told, ensure_ascii=False).encode()
+
+
+def _tell(system: System, items: list[Item], draw: random.Random) -> None:
+    for body in _webhooks(items, draw):
+        assert system.post_webhook(body).status_code == 200
+        if draw.random() < 0.2:
+            system.run_jobs()
+    system.run_jobs()
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -226,15 +242,36 @@ def test_any_telling_of_a_life_gives_the_same_answers(
             "TRUNCATE whatsapp_messages, leads, lead_merges, whatsapp_webhook_logs, outbox,"
             " whatsapp_sync_logs CASCADE"
         )
-        draw = random.Random(seed)
-        for body in _webhooks(items, draw):
-            assert system.post_webhook(body).status_code == 200
-            if draw.random() < 0.2:
-                system.run_jobs()
-        system.run_jobs()
+        _tell(system, items, random.Random(seed))
         answers.append(_answers(system, owner))
 
     assert answers[0] == answers[1]
     told = json.loads(answers[0])
     assert all(lead["messageCount"] == len(messages) for lead, messages in told)
     assert [lead["userId"] for lead, _ in told if lead["kind"] == "person"] == [BSUID]
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(life=st.integers(0, 10**9), telling=st.integers(0, 10**9))
+def test_the_ledger_replayed_into_empty_tables_gives_the_answers_of_the_live_run_with_all_ids(
+    system: System, owner: str, life: int, telling: int
+) -> None:
+    system.register(owner)
+    system.execute(
+        "TRUNCATE whatsapp_messages, leads, lead_merges, whatsapp_webhook_logs, outbox,"
+        " whatsapp_sync_logs CASCADE"
+    )
+    _tell(system, _life(life), random.Random(telling))
+    live = _without_first_contacts(_everything(system, owner))
+
+    system.execute("TRUNCATE whatsapp_messages, leads, lead_merges, outbox, whatsapp_sync_logs CASCADE")
+    for _ in recovery.replay(system.ingest, system.pool, store.LedgerFilter()):
+        pass
+    system.run_jobs()
+
+    assert _without_first_contacts(_everything(system, owner)) == live
+
+
+def _without_first_contacts(told: list[Told]) -> list[Told]:
+    """Leave out which message was the first contact: of two leads that became one, each had its own."""
+    return [(lead, [{**message, "isSyncInitial": None} for message in messages]) for lead, messages in told]
