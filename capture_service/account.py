@@ -1,6 +1,7 @@
 """What facts about the account mean for its numbers: connected or not, and how far a history has come."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final, NamedTuple, cast
 
 import msgspec
@@ -18,27 +19,40 @@ _STATES: Final[Mapping[str, str]] = {
     "PARTNER_APP_UNINSTALLED": "disconnected",
     "PARTNER_APP_INSTALLED": "connected",
 }
+_BAN_EVENT: Final = "DISABLED_UPDATE"
 _BAN_STATES: Final[Mapping[str, str]] = {"DISABLE": "disabled", "REINSTATE": "connected"}
+# Facts that may do something to the connection; a field may be missing in what Meta sends.
+CONNECTION_EVENTS: Final = frozenset({*_STATES, _BAN_EVENT})
+CONNECTION_FIELDS: Final = frozenset({"account_update", ""})
 # Phases: day 0 to 1, 1 to 90, 90 to 180. Source: Meta, "history webhook reference". Each phase counts to
 # 100 by itself (field report of an onboarding, 2026-09-12), and the last one ends the history.
 _LAST_PHASE: Final = 2
 
 
 class Connection(NamedTuple):
+    changed_at: datetime
     state: str
-    reason: str | None
+    reason: str
 
 
-def connection(event: str, told: str) -> Connection | None:
-    """Say what an account_update does to the connection; None when nothing."""
+def connection_by(facts: Iterable[tuple[datetime, str, str]]) -> Connection | None:
+    """Give what the latest of facts (happened at, event, value as a document) makes of a connection.
+
+    None when none of them does anything. Of several at one moment the greater state and reason count,
+    so that their order does not.
+    """
+    return max((found for fact in facts if (found := _connection(*fact))), default=None)
+
+
+def _connection(at: datetime, event: str, told: str) -> Connection | None:
     value = msgspec.json.decode(told, type=dict[str, Any])
-    if event == "DISABLED_UPDATE":
+    if event == _BAN_EVENT:
         ban = _text(value.get("ban_info"), "waba_ban_state")
-        return Connection(_BAN_STATES[ban], ban) if ban in _BAN_STATES else None
+        return Connection(at, _BAN_STATES[ban], ban) if ban in _BAN_STATES else None
     state = _STATES.get(event)
     if state is None:
         return None
-    return Connection(state, _text(value.get("disconnection_info"), "reason") or event)
+    return Connection(at, state, _text(value.get("disconnection_info"), "reason") or event)
 
 
 def number_of(told: str) -> str | None:

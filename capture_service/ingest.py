@@ -10,12 +10,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
-from capture_service import account, events, fold, identity, ids, ledger, payload, store
+from capture_service import events, fold, identity, ids, instances, ledger, payload, store
 from capture_service.events import Chunk, Event, Fault, Notice, Sighting
 from plumbing import errors, postgres
 from protos import jobs
@@ -40,9 +40,6 @@ _PAUSE_S: Final = 0.002
 
 # Of one webhook, kept with it: 3 MB can hold a million items, and a page lists many webhooks.
 _FAULTS_MAX: Final = 100
-
-# A history of which nothing has come for so long is over; what comes later is that of a reconnection.
-HISTORY_IDLE: Final = timedelta(hours=6)
 
 Clock = Callable[[], datetime]
 
@@ -472,8 +469,8 @@ class Ingest:
         outcome.has_outbox_rows |= _start_enrichment(conn, messages, new, leads, now)
         outcome.has_outbox_rows |= _ask_for_merges(conn, people)
         outcome.has_outbox_rows |= _compare_imports_again(conn, messages)
-        _note_account(conn, [item for item in found if isinstance(item, Notice)])
-        _note_history(conn, [item for item in found if isinstance(item, Chunk)], new, now)
+        instances.note_facts(conn, [item for item in found if isinstance(item, Notice)])
+        instances.note_histories(conn, [item for item in found if isinstance(item, Chunk)], new, now)
         for tenant_id, lead_id in sorted(shifts.changed_hands):
             store.recount_lead(conn, tenant_id=tenant_id, lead_id=lead_id)
             # Whom a weaker route named by mistake is in no conversation, as if all had been told at once.
@@ -873,110 +870,6 @@ def _ask_for_merges(conn: postgres.Transaction, people: _People) -> bool:
         ],
     )
     return True
-
-
-# The account
-
-
-def _note_account(conn: postgres.Transaction, notices: Sequence[Notice]) -> None:
-    rows: dict[store.LeadKey, store.AccountEventRow] = {}
-    for notice in notices:
-        id = ids.account_event_id(notice.digest())
-        number = None if notice.instance_id else account.number_of(notice.told)
-        known = rows.get((notice.tenant_id, id))
-        rows[notice.tenant_id, id] = store.AccountEventRow(
-            tenant_id=notice.tenant_id,
-            id=id,
-            instance_id=notice.instance_id,
-            account_id=notice.account_id,
-            field=notice.field,
-            event=notice.event,
-            happened_at=min(notice.happened_at, known.happened_at) if known else notice.happened_at,
-            batch_id=min(notice.batch_id, known.batch_id) if known else notice.batch_id,
-            told=notice.told,
-            numbers=identity.written_forms(number) if number else [],
-        )
-    if not rows:
-        return
-    inserted = store.insert_account_events(conn, [rows[key] for key in sorted(rows)])
-    for key, instance_id in sorted(inserted.items()):
-        row = rows[key]
-        if row.numbers and instance_id is None:
-            continue  # about a number of the account that is not registered here
-        change = account.connection(row.event, row.told) if row.field in ("account_update", "") else None
-        if change:
-            store.change_connection(
-                conn,
-                tenant_id=row.tenant_id,
-                account_id=row.account_id,
-                instance_id=instance_id,
-                state=change.state,
-                reason=change.reason,
-                at=row.happened_at,
-            )
-
-
-def _note_history(
-    conn: postgres.Transaction, chunks: Sequence[Chunk], new: Sequence[fold.Message], now: datetime
-) -> None:
-    """Note how far the histories have come that these chunks are part of."""
-    by_instance: dict[tuple[int, int], list[Chunk]] = {}
-    for chunk in chunks:
-        by_instance.setdefault((chunk.tenant_id, chunk.instance_id), []).append(chunk)
-    for (tenant_id, instance_id), of_instance in sorted(by_instance.items()):
-        first_at = min(chunk.came_at for chunk in of_instance)
-        last_at = max(chunk.came_at for chunk in of_instance)
-
-        def find(came_at: datetime = first_at, owner: tuple[int, int] = (tenant_id, instance_id)):
-            return store.find_history(
-                conn, tenant_id=owner[0], instance_id=owner[1], came_at=came_at, idle=HISTORY_IDLE
-            )
-
-        row = find()
-        messages = sum(
-            (message.tenant_id, message.instance_id) == (tenant_id, instance_id)
-            and bool(message.sources & fold.HISTORY)
-            for message in new
-        )
-        if row is None:
-            # Two chunks that come at once begin one history, also when the other is complete by now.
-            store.hold_instance(conn, tenant_id=tenant_id, id=instance_id)
-            row = find()
-        if row is None and not messages and _is_told_already(conn, tenant_id, instance_id, of_instance):
-            continue
-        if row is None:
-            store.end_idle_histories(conn, before=first_at - HISTORY_IDLE)
-            store.insert_history(
-                conn, tenant_id=tenant_id, id=uuid7(now), instance_id=instance_id, came_at=first_at
-            )
-            row = find()
-            if row is None:
-                raise postgres.Retry
-        history = account.read_history(row.detail)
-        for chunk in of_instance:
-            history.add(chunk)
-        state = account.history_state(history)
-        store.update_history(
-            conn,
-            tenant_id=tenant_id,
-            id=row.id,
-            status=state.status,
-            percent=state.percent,
-            error=state.error,
-            detail=history.document(),
-            messages=messages,
-            first_at=first_at,
-            last_at=last_at,
-        )
-
-
-def _is_told_already(
-    conn: postgres.Transaction, tenant_id: int, instance_id: int, chunks: Sequence[Chunk]
-) -> bool:
-    """Tell whether the last history of the instance was complete, with all these: Meta repeats for days."""
-    last = store.latest_histories(conn, tenant_id=tenant_id).get(instance_id)
-    history = account.read_history(last.detail) if last else account.History()
-    return history.is_complete and all(history.has(chunk) for chunk in chunks)
 
 
 # Writing

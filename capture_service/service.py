@@ -12,7 +12,7 @@ import msgspec
 from google.protobuf.json_format import MessageToJson, Parse
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from capture_service import batches, fold, ids, imports, merging, recovery, store
+from capture_service import batches, fold, ids, imports, instances, merging, recovery, store
 from capture_service.events import Fault
 from capture_service.ingest import Ingest
 from capture_service.sweep import Sweeper
@@ -106,6 +106,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
                 phone_number_id=request.phone_number_id,
                 display_phone_number=request.display_phone_number,
             )
+            instances.settle_connections(conn, tenant_id=tenant_id, account_id=request.waba_id)
             instance = next(
                 row
                 for row in store.list_instances(conn, tenant_id=tenant_id)
@@ -168,10 +169,11 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
 
         def work(conn: postgres.Transaction) -> pb.ListAccountEventsResponse:
             tenant_id = store.find_tenant(conn, caller.tenant)
+            rows = store.list_instances(conn, tenant_id=tenant_id) if tenant_id else []
             instance = next(
                 (
                     row
-                    for row in (store.list_instances(conn, tenant_id=tenant_id) if tenant_id else ())
+                    for row in rows
                     if row.public_id == instance_id
                     and (caller.instances is None or str(row.public_id) in caller.instances)
                 ),
@@ -179,15 +181,20 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             )
             if tenant_id is None or instance is None:
                 raise errors.NotFound("no such instance")
-            rows = store.list_account_events(
-                conn, tenant_id=tenant_id, instance=instance, before=before, count_max=page_size + 1
+            concerned = store.Concerned(
+                tenant_id,
+                instance.id,
+                instance.waba_id,
+                instances.forms_of(instance),
+                [form for row in rows if row.waba_id == instance.waba_id for form in instances.forms_of(row)],
             )
+            rows = store.list_account_events(conn, concerned, before=before, count_max=page_size + 1)
             page = rows[:page_size]
             last = page[-1] if len(rows) > page_size else None
             return pb.ListAccountEventsResponse(
-                events=[_account_event(row, instance) for row in page],
+                events=[_account_event(row, instance, concerned) for row in page],
                 next_page_token=f"{last.happened_at.isoformat()}_{last.id}" if last else "",
-                total_size=store.count_account_events(conn, tenant_id=tenant_id, instance=instance),
+                total_size=store.count_account_events(conn, concerned),
             )
 
         return postgres.run_read(self._pool, work, timeout_s=_remaining_s())
@@ -874,14 +881,17 @@ def _timestamp(moment: datetime | None) -> Timestamp | None:
     return stamp
 
 
-def _account_event(row: store.AccountEventRow, instance: store.InstanceRow) -> pb.AccountEvent:
+def _account_event(
+    row: store.AccountEventRow, instance: store.InstanceRow, concerned: store.Concerned
+) -> pb.AccountEvent:
+    is_its_own = row.instance_id is not None or row.number in concerned.numbers
     return pb.AccountEvent(
         id=str(row.id),
         field=row.field,
         event=row.event,
         happened_at=_timestamp(row.happened_at),
         value_json=row.told,
-        instance_id=str(instance.public_id) if row.instance_id else "",
+        instance_id=str(instance.public_id) if is_its_own else "",
         account_id=row.account_id,
         batch_id=str(row.batch_id),
     )

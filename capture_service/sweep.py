@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from capture_service import patterns, recovery, store
-from capture_service.ingest import HISTORY_IDLE, Ingest, ask_to_apply
+from capture_service.ingest import Ingest, ask_to_apply
+from capture_service.instances import HISTORY_IDLE
 from plumbing import errors, postgres
 from protos import changes, jobs
 from protos.ids import uuid7

@@ -58,6 +58,7 @@ def blames_the_data(error: Exception) -> bool:
         error,
         psycopg.DataError
         | psycopg.IntegrityError
+        | psycopg.errors.CardinalityViolation
         | psycopg.errors.RaiseException
         | psycopg.errors.ProgramLimitExceeded,
     )

@@ -7,10 +7,12 @@ take their locks in the same order.
 
 from capture_service.store.account_events import (
     AccountEventRow as AccountEventRow,
-    change_connection as change_connection,
+    Concerned as Concerned,
     count_account_events as count_account_events,
     insert_account_events as insert_account_events,
     list_account_events as list_account_events,
+    list_facts as list_facts,
+    update_connection as update_connection,
 )
 from capture_service.store.changes import (
     LeadTouch as LeadTouch,
@@ -111,6 +113,7 @@ from capture_service.store.routes import (
     insert_route as insert_route,
     insert_tenant as insert_tenant,
     list_instances as list_instances,
+    lock_instances as lock_instances,
     routes_of_tenant as routes_of_tenant,
     tenant_names as tenant_names,
     upsert_instance as upsert_instance,

@@ -1,15 +1,15 @@
-"""Facts about an account: its events, and the state of its instances."""
+"""Facts about an account, and which of them are told of an instance."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, LiteralString, NamedTuple
 
 import msgspec
 from psycopg import Connection
 from psycopg.rows import kwargs_row, scalar_row
 
-from capture_service.store.routes import InstanceRow
+from capture_service import account
 from capture_service.store.rows import LeadKey, json_rows
 
 
@@ -25,47 +25,62 @@ class AccountEventRow(msgspec.Struct, frozen=True, kw_only=True):
     happened_at: datetime
     batch_id: uuid.UUID
     told: str
-    numbers: list[str] = []
-    """Every form of the number it is about, in digits, where the value names one; only to insert."""
+    number: str | None
+    """The digits of the number of the account that it is about alone, where it names one."""
 
 
-def insert_account_events(
-    conn: Connection[Any], rows: Sequence[AccountEventRow]
-) -> dict[LeadKey, int | None]:
-    """Keep those that are new; give of each, by (tenant, id), the instance that it is about alone.
+def insert_account_events(conn: Connection[Any], rows: Sequence[AccountEventRow]) -> list[LeadKey]:
+    """Keep those that are new; give (tenant, id) of these, and of those that turned out to be older.
 
     What is told again happened when it was told first, whichever of the two is applied first.
     """
-    found = conn.execute(
-        """
-        INSERT INTO account_events AS e (
-          tenant_id, id, instance_id, account_id, field, event, happened_at, batch_id, told
+    return list(
+        conn.execute(
+            """
+            INSERT INTO account_events AS e (
+              tenant_id, id, instance_id, account_id, field, event, happened_at, batch_id, told, number
+            )
+            SELECT tenant_id, id, instance_id, account_id, field, event, happened_at, batch_id, told, number
+            FROM json_to_recordset(%(rows)s::json) AS r (
+              tenant_id int4, id uuid, instance_id int4, account_id text, field text, event text,
+              happened_at timestamptz, batch_id uuid, told text, number text
+            )
+            ORDER BY tenant_id, id
+            ON CONFLICT (tenant_id, id) DO UPDATE
+            SET happened_at = least(e.happened_at, EXCLUDED.happened_at),
+              batch_id = least(e.batch_id, EXCLUDED.batch_id)
+            WHERE EXCLUDED.happened_at < e.happened_at OR EXCLUDED.batch_id < e.batch_id
+            RETURNING tenant_id, id
+            """,
+            {"rows": json_rows(rows)},
         )
-        SELECT r.tenant_id, r.id, coalesce(r.instance_id, c.id), r.account_id, r.field, r.event,
-          r.happened_at, r.batch_id, r.told
-        FROM json_to_recordset(%(rows)s::json) AS r (
-          tenant_id int4, id uuid, instance_id int4, account_id text, field text, event text,
-          happened_at timestamptz, batch_id uuid, told text, numbers text[]
-        )
-        LEFT JOIN whatsapp_configs c ON c.tenant_id = r.tenant_id AND c.waba_id = r.account_id
-          AND regexp_replace(c.display_phone_number, '[^0-9]', '', 'g') = ANY(r.numbers)
-        ORDER BY r.tenant_id, r.id
-        ON CONFLICT (tenant_id, id) DO UPDATE
-        SET happened_at = least(e.happened_at, EXCLUDED.happened_at),
-          batch_id = least(e.batch_id, EXCLUDED.batch_id)
-        WHERE EXCLUDED.happened_at < e.happened_at OR EXCLUDED.batch_id < e.batch_id
-        RETURNING tenant_id, id, instance_id, xmax = 0 AS is_new
-        """,
-        {"rows": json_rows(rows)},
     )
-    return {(tenant_id, id): instance_id for tenant_id, id, instance_id, is_new in found if is_new}
+
+
+class Concerned(NamedTuple):
+    """The instance whose facts are asked for."""
+
+    tenant_id: int
+    instance_id: int
+    account_id: str
+    numbers: list[str]
+    """Every form of its number."""
+    known_numbers: list[str]
+    """Every form of the numbers of all instances of the account."""
+
+
+# What is about a number that is no instance is told of all: nowhere else would it be found.
+_CONCERNS: Final[LiteralString] = """
+  tenant_id = %(tenant_id)s AND account_id = %(account_id)s
+  AND (instance_id IS NULL OR instance_id = %(instance_id)s)
+  AND (number IS NULL OR number = ANY(%(numbers)s) OR number <> ALL(%(known_numbers)s))
+"""
 
 
 def list_account_events(
     conn: Connection[Any],
+    concerned: Concerned,
     *,
-    tenant_id: int,
-    instance: InstanceRow,
     before: tuple[datetime, uuid.UUID] | None,
     count_max: int,
 ) -> list[AccountEventRow]:
@@ -73,18 +88,18 @@ def list_account_events(
     with conn.cursor(row_factory=kwargs_row(AccountEventRow)) as cursor:
         return cursor.execute(
             """
-            SELECT tenant_id, id, instance_id, account_id, field, event, happened_at, batch_id, told
+            SELECT tenant_id, id, instance_id, account_id, field, event, happened_at, batch_id, told, number
             FROM account_events
-            WHERE tenant_id = %(tenant_id)s AND account_id = %(account_id)s
-              AND (instance_id IS NULL OR instance_id = %(instance_id)s)
+            WHERE
+            """
+            + _CONCERNS
+            + """
               AND (%(at)s::timestamptz IS NULL OR (happened_at, id) < (%(at)s, %(id)s))
             ORDER BY happened_at DESC, id DESC
             LIMIT %(count_max)s
             """,
             {
-                "tenant_id": tenant_id,
-                "account_id": instance.waba_id,
-                "instance_id": instance.id,
+                **concerned._asdict(),
                 "at": before[0] if before else None,
                 "id": before[1] if before else None,
                 "count_max": count_max,
@@ -92,48 +107,49 @@ def list_account_events(
         ).fetchall()
 
 
-def count_account_events(conn: Connection[Any], *, tenant_id: int, instance: InstanceRow) -> int:
+def count_account_events(conn: Connection[Any], concerned: Concerned) -> int:
     with conn.cursor(row_factory=scalar_row) as cursor:
         found = cursor.execute(
-            """
-            SELECT count(*)
-            FROM account_events
-            WHERE tenant_id = %(tenant_id)s AND account_id = %(account_id)s
-              AND (instance_id IS NULL OR instance_id = %(instance_id)s)
-            """,
-            {"tenant_id": tenant_id, "account_id": instance.waba_id, "instance_id": instance.id},
+            "SELECT count(*) FROM account_events WHERE " + _CONCERNS, concerned._asdict()
         ).fetchone()
     return found or 0
 
 
-def change_connection(
+def list_facts(
     conn: Connection[Any],
     *,
     tenant_id: int,
     account_id: str,
-    instance_id: int | None,
-    state: str,
-    reason: str | None,
-    at: datetime,
+    fields: Collection[str],
+    events: Collection[str],
+) -> list[AccountEventRow]:
+    """List all facts about an account with one of these fields and events."""
+    with conn.cursor(row_factory=kwargs_row(AccountEventRow)) as cursor:
+        return cursor.execute(
+            """
+            SELECT tenant_id, id, instance_id, account_id, field, event, happened_at, batch_id, told, number
+            FROM account_events
+            WHERE tenant_id = %(tenant_id)s AND account_id = %(account_id)s
+              AND field = ANY(%(fields)s) AND event = ANY(%(events)s)
+            """,
+            {
+                "tenant_id": tenant_id,
+                "account_id": account_id,
+                "fields": list(fields),
+                "events": list(events),
+            },
+        ).fetchall()
+
+
+def update_connection(
+    conn: Connection[Any], *, tenant_id: int, id: int, connection: account.Connection
 ) -> None:
-    """Note that an instance, or all of a WABA, was connected or lost; the latest change counts."""
     conn.execute(
         """
         UPDATE whatsapp_configs
-        SET connection_state = %(state)s, connection_reason = %(reason)s, connection_changed_at = %(at)s
-        WHERE tenant_id = %(tenant_id)s AND waba_id = %(account_id)s
-          AND (%(instance_id)s::int4 IS NULL OR id = %(instance_id)s)
-          AND (
-            connection_changed_at IS NULL
-            OR (connection_changed_at, connection_state) < (%(at)s, %(state)s)
-          )
+        SET connection_state = %(state)s, connection_reason = %(reason)s,
+          connection_changed_at = %(changed_at)s
+        WHERE tenant_id = %(tenant_id)s AND id = %(id)s
         """,
-        {
-            "tenant_id": tenant_id,
-            "account_id": account_id,
-            "instance_id": instance_id,
-            "state": state,
-            "reason": reason,
-            "at": at,
-        },
+        {"tenant_id": tenant_id, "id": id, **connection._asdict()},
     )

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, LiteralString, NamedTuple
 
 import msgspec
 from psycopg import Connection
@@ -153,16 +153,30 @@ def hold_instance(conn: Connection[Any], *, tenant_id: int, id: int) -> None:
     )
 
 
+_INSTANCE: Final[LiteralString] = """
+  SELECT id, public_id, name, waba_id, phone_number_id, display_phone_number,
+    webhook_activated_at, last_sync_at, sync_status, sync_error, connection_state,
+    connection_reason, connection_changed_at
+  FROM whatsapp_configs
+"""
+
+
 def list_instances(conn: Connection[Any], *, tenant_id: int) -> list[InstanceRow]:
     with conn.cursor(row_factory=kwargs_row(InstanceRow)) as cursor:
         return cursor.execute(
-            """
-            SELECT id, public_id, name, waba_id, phone_number_id, display_phone_number,
-              webhook_activated_at, last_sync_at, sync_status, sync_error, connection_state,
-              connection_reason, connection_changed_at
-            FROM whatsapp_configs
-            WHERE tenant_id = %(tenant_id)s
+            _INSTANCE + "WHERE tenant_id = %(tenant_id)s ORDER BY id", {"tenant_id": tenant_id}
+        ).fetchall()
+
+
+def lock_instances(conn: Connection[Any], *, tenant_id: int, account_id: str) -> list[InstanceRow]:
+    """Give the instances of an account, and let nobody else change them meanwhile."""
+    with conn.cursor(row_factory=kwargs_row(InstanceRow)) as cursor:
+        return cursor.execute(
+            _INSTANCE
+            + """
+            WHERE tenant_id = %(tenant_id)s AND waba_id = %(account_id)s
             ORDER BY id
+            FOR NO KEY UPDATE
             """,
-            {"tenant_id": tenant_id},
+            {"tenant_id": tenant_id, "account_id": account_id},
         ).fetchall()

@@ -80,6 +80,68 @@ def test_a_fact_about_one_number_is_not_shown_for_another_of_the_account(
     assert events(system, owner, instance_id) == []
 
 
+def test_a_fact_about_a_number_that_two_instances_show_is_told_of_both_and_holds_up_nothing(
+    system: System, owner: str, instance_id: str
+) -> None:
+    again = system.register(owner, "222", wire.WABA_ID, "+55 (11) 4000-0000")
+    removed = {"event": "PARTNER_REMOVED", "phone_number": wire.BUSINESS}
+    entries = [
+        {"id": wire.WABA_ID, "time": wire.NOON, "changes": [{"field": "account_update", "value": removed}]},
+        wire.entry(wire.change(messages=[wire.text("w1")], contacts=[wire.contact()])),
+    ]
+    assert system.post_webhook(wire.webhook(*entries)).status_code == 200
+
+    for id in (instance_id, again):
+        [event] = events(system, owner, id)
+        assert (event["event"], event["instanceId"]) == ("PARTNER_REMOVED", id)
+    states = [row["connection"]["state"] for row in system.get("/instances", owner).json["instances"]]
+    assert states == ["disconnected", "disconnected"]
+    assert len(system.leads(owner)) == 1
+
+
+def test_a_fact_about_a_number_that_is_registered_later_is_told_of_it_alone_from_then_on(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.post_webhook(fact("account_update", event="PARTNER_REMOVED", phone_number="551140000002"))
+    # Until then it would be found nowhere else.
+    assert [event["instanceId"] for event in events(system, owner, instance_id)] == [None]
+
+    other = system.register(owner, "222", wire.WABA_ID, "+55 11 4000-0002")
+    assert events(system, owner, instance_id) == []
+    assert [event["instanceId"] for event in events(system, owner, other)] == [other]
+    states = {
+        row["id"]: row["connection"]["state"] for row in system.get("/instances", owner).json["instances"]
+    }
+    assert states == {instance_id: "connected", other: "disconnected"}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ("PARTNER_ADDED", "PARTNER_APP_INSTALLED"),
+        ("PARTNER_REMOVED", "PARTNER_APP_UNINSTALLED"),
+        ("PARTNER_REMOVED", "PARTNER_ADDED"),
+    ],
+)
+def test_facts_of_one_second_give_one_connection_in_any_order(
+    system: System, owner: str, instance_id: str, told: tuple[str, str]
+) -> None:
+    shown: list[Any] = []
+    for order in (told, told[::-1]):
+        for event in order:
+            system.post_webhook(fact("account_update", event=event))
+        [instance] = system.get("/instances", owner).json["instances"]
+        shown.append(instance["connection"])
+        system.execute("TRUNCATE account_events")
+        system.execute(
+            "UPDATE whatsapp_configs SET connection_state = 'connected', connection_reason = NULL,"
+            " connection_changed_at = NULL"
+        )
+
+    assert shown[0] == shown[1]
+    assert shown[0]["changedAt"]
+
+
 def test_what_a_field_of_conversations_says_beside_them_is_a_fact(
     system: System, owner: str, instance_id: str
 ) -> None:

@@ -1,0 +1,138 @@
+"""What webhooks say about an instance: facts about its account, its connection, its history."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from capture_service import account, fold, identity, ids, store
+from capture_service.events import Chunk, Notice
+from plumbing import postgres
+from protos.ids import uuid7
+
+# A history of which nothing has come for so long is over; what comes later is that of a reconnection.
+HISTORY_IDLE: Final = timedelta(hours=6)
+
+
+def note_facts(conn: postgres.Transaction, notices: Sequence[Notice]) -> None:
+    """Keep the facts that are new, and what they do to the connection of the account's numbers."""
+    rows: dict[store.LeadKey, store.AccountEventRow] = {}
+    for notice in notices:
+        id = ids.account_event_id(notice.digest())
+        known = rows.get((notice.tenant_id, id))
+        rows[notice.tenant_id, id] = store.AccountEventRow(
+            tenant_id=notice.tenant_id,
+            id=id,
+            instance_id=notice.instance_id,
+            account_id=notice.account_id,
+            field=notice.field,
+            event=notice.event,
+            happened_at=min(notice.happened_at, known.happened_at) if known else notice.happened_at,
+            batch_id=min(notice.batch_id, known.batch_id) if known else notice.batch_id,
+            told=notice.told,
+            number=None if notice.instance_id else account.number_of(notice.told),
+        )
+    if not rows:
+        return
+    changed = store.insert_account_events(conn, [rows[key] for key in sorted(rows)])
+    accounts = {
+        (rows[key].tenant_id, rows[key].account_id)
+        for key in changed
+        if rows[key].field in account.CONNECTION_FIELDS and rows[key].event in account.CONNECTION_EVENTS
+    }
+    for tenant_id, account_id in sorted(accounts):
+        settle_connections(conn, tenant_id=tenant_id, account_id=account_id)
+
+
+def settle_connections(conn: postgres.Transaction, *, tenant_id: int, account_id: str) -> None:
+    """Set whether each number of an account is connected to what the latest fact about it says."""
+    # Locked first: facts that came at once are then seen by the one that settles last.
+    instances = store.lock_instances(conn, tenant_id=tenant_id, account_id=account_id)
+    facts = store.list_facts(
+        conn,
+        tenant_id=tenant_id,
+        account_id=account_id,
+        fields=account.CONNECTION_FIELDS,
+        events=account.CONNECTION_EVENTS,
+    )
+    for instance in instances:
+        forms = forms_of(instance)
+        concerned = [
+            fact
+            for fact in facts
+            if fact.instance_id in (None, instance.id) and (fact.number is None or fact.number in forms)
+        ]
+        settled = account.connection_by((fact.happened_at, fact.event, fact.told) for fact in concerned)
+        if settled and settled != (
+            instance.connection_changed_at,
+            instance.connection_state,
+            instance.connection_reason,
+        ):
+            store.update_connection(conn, tenant_id=tenant_id, id=instance.id, connection=settled)
+
+
+def forms_of(instance: store.InstanceRow) -> list[str]:
+    """List every way in which a fact may write the number of an instance."""
+    return identity.written_forms(identity.digits(instance.display_phone_number))
+
+
+def note_histories(
+    conn: postgres.Transaction, chunks: Sequence[Chunk], new: Collection[fold.Message], now: datetime
+) -> None:
+    """Note how far the histories have come that these chunks are part of."""
+    by_instance: dict[tuple[int, int], list[Chunk]] = {}
+    for chunk in chunks:
+        by_instance.setdefault((chunk.tenant_id, chunk.instance_id), []).append(chunk)
+    for (tenant_id, instance_id), of_instance in sorted(by_instance.items()):
+        first_at = min(chunk.came_at for chunk in of_instance)
+        last_at = max(chunk.came_at for chunk in of_instance)
+
+        def find(came_at: datetime = first_at, owner: tuple[int, int] = (tenant_id, instance_id)):
+            return store.find_history(
+                conn, tenant_id=owner[0], instance_id=owner[1], came_at=came_at, idle=HISTORY_IDLE
+            )
+
+        row = find()
+        messages = sum(
+            (message.tenant_id, message.instance_id) == (tenant_id, instance_id)
+            and bool(message.sources & fold.HISTORY)
+            for message in new
+        )
+        if row is None:
+            # Two chunks that come at once begin one history, also when the other is complete by now.
+            store.hold_instance(conn, tenant_id=tenant_id, id=instance_id)
+            row = find()
+        if row is None and not messages and _is_told_already(conn, tenant_id, instance_id, of_instance):
+            continue
+        if row is None:
+            store.end_idle_histories(conn, before=first_at - HISTORY_IDLE)
+            store.insert_history(
+                conn, tenant_id=tenant_id, id=uuid7(now), instance_id=instance_id, came_at=first_at
+            )
+            row = find()
+            if row is None:
+                raise postgres.Retry
+        history = account.read_history(row.detail)
+        for chunk in of_instance:
+            history.add(chunk)
+        state = account.history_state(history)
+        store.update_history(
+            conn,
+            tenant_id=tenant_id,
+            id=row.id,
+            status=state.status,
+            percent=state.percent,
+            error=state.error,
+            detail=history.document(),
+            messages=messages,
+            first_at=first_at,
+            last_at=last_at,
+        )
+
+
+def _is_told_already(
+    conn: postgres.Transaction, tenant_id: int, instance_id: int, chunks: Sequence[Chunk]
+) -> bool:
+    """Tell whether the last history of the instance was complete, with all these: Meta repeats for days."""
+    last = store.latest_histories(conn, tenant_id=tenant_id).get(instance_id)
+    history = account.read_history(last.detail) if last else account.History()
+    return history.is_complete and all(history.has(chunk) for chunk in chunks)

@@ -1,0 +1,10 @@
+-- Of which number a fact about an account is, where it names one: whether that number is an instance, and of which
+-- there may be several, is seen when it is read. Digits as they were told; compared in every form of a number.
+ALTER TABLE account_events ADD COLUMN number text COLLATE "C";
+
+UPDATE account_events
+SET number = nullif(
+  regexp_replace(coalesce(told::json ->> 'display_phone_number', told::json ->> 'phone_number', ''), '[^0-9]', '', 'g'),
+  ''
+)
+WHERE instance_id IS NULL;
