@@ -86,7 +86,9 @@ class History(msgspec.Struct):
 
     def add(self, chunk: Chunk) -> None:
         if chunk.declined:
-            self.declined = msgspec.json.decode(chunk.declined, type=list[dict[str, Any]])
+            # Of two that say so in different words, one and the same whichever came first.
+            known = fold.document(self.declined) if self.declined else ""
+            self.declined = msgspec.json.decode(max(known, chunk.declined), type=list[dict[str, Any]])
         if chunk.phase is None:
             return
         phase = self.phases.setdefault(str(chunk.phase), Phase())
@@ -95,10 +97,19 @@ class History(msgspec.Struct):
             phase.chunks = sorted({*phase.chunks, chunk.chunk_order})
 
     def has(self, chunk: Chunk) -> bool:
-        """Tell whether the chunk says nothing new; that it brings no message its caller must know."""
+        """Tell whether the chunk says nothing new; that it brings no message its caller must know.
+
+        What is complete was not declined: that was said before, and only comes late.
+        """
+        if chunk.declined:
+            return self.is_complete or (
+                self.declined is not None and fold.document(self.declined) == chunk.declined
+            )
         phase = self.phases.get(str(chunk.phase))
-        return chunk.declined is None and (
-            chunk.phase is None or (phase is not None and chunk.chunk_order in (None, *phase.chunks))
+        return chunk.phase is None or (
+            phase is not None
+            and chunk.chunk_order in (None, *phase.chunks)
+            and (chunk.progress or 0) <= phase.progress
         )
 
     @property

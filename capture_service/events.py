@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
-from capture_service import fold, identity, kinds, patterns, payload, roster
+from capture_service import fold, identity, kinds, ledger, patterns, payload, roster
 from capture_service.payload import Malformed, Object
 from protos import ids
 
@@ -50,7 +50,9 @@ _MEDIA: Final = frozenset({"image", "video", "audio", "document", "sticker"})
 _LIVE_WITHIN: Final = timedelta(minutes=15)
 # What a history cannot render says nothing about a conversation: Meta's own welcome to every number
 # that is connected comes as such a thread (field report of an onboarding, 2026-09-12).
-_UNRENDERED: Final = frozenset({"errors", "unsupported"})
+_UNRENDERED: Final = frozenset({"errors", "unsupported", "unknown"})
+_CHUNK_KEYS: Final = frozenset({"metadata", "threads"})
+_THREAD_KEYS: Final = frozenset({"id", "context", "messages"})
 # Code of "History sync is turned off by the business", wherever it stands.
 HISTORY_DECLINED: Final = 2593109
 _NOTHING_NEW: Final = payload.System()
@@ -196,6 +198,8 @@ class _Told(msgspec.Struct, frozen=True):
 
     batch: Batch
     instance: Instance
+    business: frozenset[str]
+    """The number itself, as it is registered and as the webhook writes it."""
     people: roster.People
     source: int
     """The route by which its messages came."""
@@ -203,6 +207,9 @@ class _Told(msgspec.Struct, frozen=True):
 
     def message_id(self, wamid: str) -> uuid.UUID:
         return ids.message_id(self.instance.public_id, wamid)
+
+    def is_business(self, number: str | None) -> bool:
+        return bool(number) and identity.canonical(number) in self.business
 
     def read(self, item: object, shape: type[T], path: str) -> tuple[Any, T]:
         """Give an item as it was read and what it says; what was put aside is noted. Raises Malformed."""
@@ -219,16 +226,34 @@ def _conversations(batch: Batch, instance: Instance, field: str, value: Object, 
     told = _Told(
         batch,
         instance,
+        _numbers(instance, value),
         people,
         fold.HISTORY_MEDIA if from_history else fold.WEBHOOK,
         fold.HISTORY_MEDIA if from_history else fold.ECHO,
     )
+    latest: datetime | None = None
     for key, read in _READERS.items():
         if key in value:
-            yield from _each(value, key, path, lambda item, at, read=read: read(told, item, at))
+            for item in _each(value, key, path, lambda item, at, read=read: read(told, item, at)):
+                if isinstance(item, Event):
+                    latest = max(latest, item.message.sent_at) if latest else item.message.sent_at
+                yield item
+    # Whom no item speaks of, as the members of a group, is known by what stands in the contacts all the same.
+    said_at = latest or batch.stamped_at() or batch.received_at
+    for contact, at in people.unspoken():
+        if person := roster.person(said_at, contact):
+            yield Sighting(batch.tenant_id, person, at, batch.id)
     # Whatever the field is called, or without one: no other error has this code.
-    if declined := _declined(value.get("errors")):
-        yield Chunk(instance.tenant_id, instance.id, batch.received_at, path, declined=declined)
+    yield from _decline(told, value.get("errors"), path)
+
+
+def _numbers(instance: Instance, value: Object) -> frozenset[str]:
+    metadata = value.get("metadata")
+    written = cast("Object", metadata).get("display_phone_number") if isinstance(metadata, dict) else None
+    numbers = {identity.canonical(instance.display_phone_number)}
+    if isinstance(written, str):
+        numbers.add(identity.canonical(written))
+    return frozenset(numbers - {""})
 
 
 def _notices(batch: Batch, field: str, value: Object, path: str) -> Iterator[Notice]:
@@ -278,9 +303,9 @@ def _each(holder: Object, key: str, path: str, read: Callable[[Any, str], Iterab
 def _inbound(value: _Told, item: Any, path: str) -> list[Event]:
     item, wire = value.read(item, payload.Message, path)
     sent_at = value.batch.moment(wire.timestamp, path)
-    if wire.from_ and identity.same_number(wire.from_, value.instance.display_phone_number):
+    if value.is_business(wire.from_):
         return _own_fill(value, item, wire, sent_at, path)
-    contact = value.people.of(wire.from_, wire.from_user_id)
+    contact = value.people.of(wire.from_, wire.from_user_id, is_group=bool(wire.group_id))
     renewed = _renewed(item, path) if wire.type == "system" else _NOTHING_NEW
     new_number = renewed.wa_id or renewed.new_wa_id
     person = roster.person(
@@ -317,6 +342,8 @@ def _own_fill(value: _Told, item: Any, wire: payload.Message, sent_at: datetime,
         bsuid=wire.to_user_id,
         parent_bsuid=wire.to_parent_user_id,
     )
+    if person is None and value.source != fold.HISTORY_MEDIA:
+        raise Malformed(path, "comes from the business and names nobody: no to, to_user_id or contact")
     said = _Said(value.source, fold.OUTBOUND, fold.PENDING, None)
     return _message(value, person, item, wire, sent_at, said, path)
 
@@ -331,9 +358,9 @@ def _echo(value: _Told, item: Any, path: str) -> list[Event]:
     sent_at = value.batch.moment(wire.timestamp, path)
     to = wire.to
     # Some fixtures of edits and revokes have the two ends swapped: the business is never the contact.
-    if to and wire.from_ and identity.same_number(to, value.instance.display_phone_number):
+    if wire.from_ and value.is_business(to):
         to = wire.from_
-    contact = value.people.of(to, wire.to_user_id)
+    contact = value.people.of(to, wire.to_user_id, is_group=bool(wire.group_id))
     person = roster.person(
         sent_at,
         contact,
@@ -368,13 +395,11 @@ def _chunk(value: _Told, item: Any, path: str) -> Iterator[Item]:
         yield from _each(
             thread, "messages", at, lambda item, at, wire=wire: _from_thread(value, wire, item, at)
         )
-    errors = chunk.get("errors")
-    if errors:
-        yield _notice(value.batch, "history", {"errors": errors}, path)
+        yield from _beside(value, thread, _THREAD_KEYS, at)
+    yield from _beside(value, chunk, _CHUNK_KEYS, path)
     about = payload.convert(chunk.get("metadata") or {}, payload.ChunkMetadata, f"{path}.metadata")
-    declined = _declined(errors)
     phase = payload.count(about.phase)
-    if phase is None and declined is None and not chunk.get("threads"):
+    if phase is None and not chunk.get("threads"):
         return  # It brings nothing of a history, so that none has begun.
     yield Chunk(
         value.instance.tenant_id,
@@ -384,44 +409,61 @@ def _chunk(value: _Told, item: Any, path: str) -> Iterator[Item]:
         phase=phase,
         chunk_order=payload.count(about.chunk_order),
         progress=payload.count(about.progress),
-        declined=declined,
     )
+
+
+def _beside(value: _Told, holder: Object, read: frozenset[str], path: str) -> Iterator[Item]:
+    """Keep what a part of a history says beyond what is read of it; errors may decline the history."""
+    told = {key: holder[key] for key in holder.keys() - read}
+    if told:
+        yield _notice(value.batch, "history", told, path)
+    yield from _decline(value, told.get("errors"), path)
+
+
+def _decline(value: _Told, errors: Any, path: str) -> Iterator[Chunk]:
+    if declined := _declined(errors):
+        yield Chunk(
+            value.instance.tenant_id, value.instance.id, value.batch.received_at, path, declined=declined
+        )
 
 
 def _declined(errors: Any) -> str | None:
     """Give the errors as a document when they say that the business shares no history."""
     found = cast("list[Any]", errors) if isinstance(errors, list) else []
     is_so = any(
-        isinstance(error, dict) and cast("Object", error).get("code") == HISTORY_DECLINED for error in found
+        isinstance(error, dict) and payload.count(cast("Object", error).get("code")) == HISTORY_DECLINED
+        for error in found
     )
     return fold.document(found) if is_so else None
 
 
-def _from_thread(value: _Told, thread: payload.Thread, item: Any, path: str) -> list[Event]:
+def _from_thread(value: _Told, thread: payload.Thread, item: Any, path: str) -> Iterator[Item]:
     item, wire = value.read(item, payload.Message, path)
+    yield from _decline(value, wire.errors, path)
     sent_at = value.batch.moment(wire.timestamp, path)
     context = thread.context or payload.ThreadContext()
-    user = context.wa_id or thread.id
+    thread_bsuid = thread.id if thread.id and identity.is_bsuid(thread.id) else None
+    thread_number = None if thread_bsuid else thread.id
+    user = context.wa_id or thread_number
     # Both are the user: of one who changed number the thread has the former.
-    names = [name for name in (context.wa_id, thread.id) if name]
-    business = value.instance.display_phone_number
+    names = [name for name in (context.wa_id, thread_number) if name]
     history = wire.history_context or payload.HistoryContext()
     # Real chunks say from_me (field reports, September 2026); Meta's page "history webhook" says that
     # from equals the business number. Neither always holds.
     is_ours = history.from_me is True or (
         wire.from_ is not None
         and (
-            identity.same_number(wire.from_, business)
+            value.is_business(wire.from_)
             or (bool(names) and not any(identity.same_number(wire.from_, name) for name in names))
         )
     )
     other_end = wire.to if is_ours else wire.from_
-    former = thread.id if context.wa_id and thread.id and thread.id.isdigit() else None
+    former = thread_number if context.wa_id else None
     person = roster.person(
         sent_at,
         None,
         wa_id=user or other_end,
-        bsuid=context.user_id,
+        bsuid=context.user_id or thread_bsuid,
         parent_bsuid=context.parent_user_id,
         former_wa_id=former if former and not identity.same_number(former, user or "") else None,
         username=context.username,
@@ -436,7 +478,7 @@ def _from_thread(value: _Told, thread: payload.Thread, item: Any, path: str) -> 
         reported if is_ours else fold.PENDING,
         None,
     )
-    return _message(value, person, item, wire, sent_at, said, path)
+    yield from _message(value, person, item, wire, sent_at, said, path)
 
 
 def _book_entry(value: _Told, item: Any, path: str) -> list[Item]:
@@ -455,9 +497,9 @@ def _book_entry(value: _Told, item: Any, path: str) -> list[Item]:
         else value.batch.stamped_at() or value.batch.received_at
     )
     is_removed = (wire.action or "").lower() == "remove"
-    wa_id = identity.digits(card.phone_number) if card.phone_number else None
+    number = identity.digits(card.phone_number) if card.phone_number else None
     person = roster.person(
-        at, None, wa_id=wa_id, bsuid=card.user_id, parent_bsuid=card.parent_user_id, username=card.username
+        at, None, number=number, bsuid=card.user_id, parent_bsuid=card.parent_user_id, username=card.username
     )
     if person is None:
         raise Malformed(path, "names nobody: no phone_number or user_id")
@@ -509,6 +551,10 @@ def _status(value: _Told, item: Any, path: str) -> list[Event]:
         details["recipients"] = {participant: {"number": wire.recipient_participant_id, "states": [at_state]}}
     if rank is None:
         details["states"] = {wire.status: str(wire.timestamp)}
+    if "payment" in details:
+        # Each attempt by itself: fields of two would make a payment that never was.
+        paid = {"at": str(wire.timestamp), "status": wire.status, "payment": details.pop("payment")}
+        details["payments"] = [paid]
     message = fold.Message(
         tenant_id=value.instance.tenant_id,
         instance_id=value.instance.id,
@@ -520,7 +566,7 @@ def _status(value: _Told, item: Any, path: str) -> list[Event]:
         direction=fold.OUTBOUND,
         party_rank=fold.PARTY_RANKS[fold.STATUS] if person else fold.NOBODY_RANK,
         status=rank or fold.PENDING,
-        errors=fold.joinable(wire.errors) if wire.errors else None,
+        errors=fold.reported(at, wire.errors) if wire.errors else None,
         billing=fold.joinable(details) if details else None,
         status_sent_at=at if rank == fold.SENT else None,
         status_delivered_at=at if rank == fold.DELIVERED else None,
@@ -534,9 +580,7 @@ def _status(value: _Told, item: Any, path: str) -> list[Event]:
 def _call(value: _Told, item: Any, path: str) -> list[Event]:
     wire = payload.convert(item, payload.Call, path)
     at = value.batch.moment(wire.timestamp, path)
-    is_ours = wire.direction == "BUSINESS_INITIATED" or (
-        wire.from_ is not None and identity.same_number(wire.from_, value.instance.display_phone_number)
-    )
+    is_ours = wire.direction == "BUSINESS_INITIATED" or value.is_business(wire.from_)
     wa_id, bsuid = (wire.to, wire.to_user_id) if is_ours else (wire.from_, wire.from_user_id)
     person = roster.person(at, value.people.of(wa_id, bsuid), wa_id=wa_id, bsuid=bsuid)
     if person is None:
@@ -604,7 +648,7 @@ def _message(
         sender=said.sender,
         party_rank=fold.PARTY_RANKS[said.source],
         status=said.status,
-        errors=fold.joinable(errors) if errors else None,
+        errors=fold.reported(sent_at, errors) if errors else None,
         pattern=patterns.MENU if said.source & fold.LIVE and wire.text and _is_menu(wire.text) else None,
     )
     is_unrendered = said.source == fold.HISTORY and kind in _UNRENDERED
@@ -659,6 +703,7 @@ def _mention(
             kind = edited.get("type")
             kind = kind if isinstance(kind, str) else "unknown"
             act |= {"type": kind, "body": kinds.line(kind, edited), "content": _content(kind, edited)}
+            act["version"] = ledger.PARSER_VERSION
             mentions = {"edits": [act]}
         case _:
             mentions = {"revokes": [act]}
@@ -670,7 +715,8 @@ def _mention(
         id=value.message_id(wamid),
         wamid=wamid,
         batch_id=value.batch.id,
-        sources=fold.MENTION,
+        # What a history says of a message that it does not bring is imported all the same.
+        sources=fold.MENTION | said.source & fold.HISTORY,
         sent_at=sent_at,
         direction=direction,
         party_rank=fold.PARTY_RANKS[fold.MENTION],

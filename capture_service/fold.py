@@ -9,8 +9,9 @@ documents. So the same events give the same row whatever their order, repetition
 The store uses this same function on the rows it has locked: there is no second merge in SQL.
 """
 
+import hashlib
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, cast
 
@@ -64,8 +65,14 @@ PARTY_RANKS: Final[Mapping[int, int]] = {
     API: 4,
 }
 
+# Of the least trusted, those that saw the message itself: a reaction only guesses whose it is about.
+_WITNESSES: Final = HISTORY_MEDIA | CHAT_EXPORT
+
 INBOUND: Final = 1
 OUTBOUND: Final = 2
+
+# Arrays of joined documents that are sets, by their key; any other stays as Meta sent it.
+_SETS: Final = frozenset({"edits", "reactions", "revokes", "calls", "payments", "states"})
 
 # Ranks of the delivery states: the highest one seen is shown. "failed" is final unless a delivery
 # is reported as well.
@@ -91,8 +98,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """What one or more routes say about one message.
 
     Documents (content, context, sender, errors, billing, mentions) are canonical JSON text: see
-    `document`. `mentions` holds what other messages said of this one, as sets: `edits`, `reactions`,
-    `revokes`, and the events of a call; the view of it is the reader's.
+    `document`. `errors` holds those of each report of a failure, see `reported`. `mentions` holds what
+    other messages said of this one, as sets: `edits`, `reactions`, `revokes`, and the events of a call;
+    the view of it is the reader's.
     """
 
     tenant_id: int
@@ -107,6 +115,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     content: str | None = None
     context: str | None = None
     content_rank: int = 0
+    content_version: int = 0
+    """By which version of the parser the content was read: of one route, a newer reading counts."""
     direction: int = OUTBOUND
     lead_id: uuid.UUID | None = None
     """In whose conversation it is shown."""
@@ -114,6 +124,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """Whose act it is, in place of `lead_id`: an act is shown on the message that it is about."""
     sender: str | None = None
     party_rank: int = NOBODY_RANK
+    party_version: int = 0
+    party: str = ""
+    """Tells leads apart that routes of one rank name: set where they differ, and never kept."""
     status: int = PENDING
     errors: str | None = None
     billing: str | None = None
@@ -163,10 +176,13 @@ def merge(first: Message, second: Message) -> Message:
         content=told.content,
         context=_joined(first.context, second.context),
         content_rank=told.content_rank,
+        content_version=told.content_version,
         direction=party.direction,
         **placed(is_act(told), party.lead_id or party.act_lead_id),
         sender=party.sender,
         party_rank=party.party_rank,
+        party_version=party.party_version,
+        party=party.party,
         status=max(first.status, second.status),
         errors=_joined(first.errors, second.errors),
         billing=_joined(first.billing, second.billing),
@@ -188,7 +204,9 @@ def fold(messages: Iterable[Message]) -> list[Message]:
         key = (message.tenant_id, message.id)
         known = rows.get(key)
         rows[key] = message if known is None else merge(known, message)
-    return [rows[key] for key in sorted(rows)]
+    return [
+        msgspec.structs.replace(rows[key], party="") if rows[key].party else rows[key] for key in sorted(rows)
+    ]
 
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -200,14 +218,24 @@ def document(value: object) -> str:
 
 
 def joinable(value: object) -> str:
-    """Write a document that is joined with others: its arrays are sets, so they are put in their order."""
+    """Write a document that is joined with others: some of its arrays are sets, put in their order."""
     return document(_union(value, value))
 
 
-def _content_order(message: Message) -> tuple[int, float, str, str, str]:
+def reported(at: datetime, errors: Sequence[object]) -> str:
+    """Write the errors of one report of a failure, so that those of several stand side by side.
+
+    Each list stays as it came; the keys are in the order of time.
+    """
+    digest = hashlib.blake2b(document(errors).encode(), digest_size=4).hexdigest()
+    return document({f"{int(at.timestamp()):011}.{digest}": errors})
+
+
+def _content_order(message: Message) -> tuple[int, int, float, str, str, str]:
     # Between equals the earliest time wins (of several statuses: the first), then any fixed order.
     return (
         message.content_rank,
+        message.content_version,
         -message.sent_at.timestamp(),
         message.type,
         message.body or "",
@@ -215,9 +243,18 @@ def _content_order(message: Message) -> tuple[int, float, str, str, str]:
     )
 
 
-def _party_order(message: Message) -> tuple[int, int, int, str]:
+def _party_order(message: Message) -> tuple[int, bool, int, int, str, int, str]:
     lead = message.lead_id or message.act_lead_id
-    return (message.party_rank, message.direction, lead.int if lead else 0, message.sender or "")
+    is_witness = message.party_rank == PARTY_RANKS[MENTION] and bool(message.sources & _WITNESSES)
+    return (
+        message.party_rank,
+        is_witness,
+        message.party_version,
+        message.direction,
+        message.party,
+        lead.int if lead else 0,
+        message.sender or "",
+    )
 
 
 def _earliest(first: datetime | None, second: datetime | None) -> datetime | None:
@@ -233,19 +270,19 @@ def _greatest(first: str | None, second: str | None) -> str | None:
 
 
 def _joined(first: str | None, second: str | None) -> str | None:
-    """Join two documents: objects key by key, arrays as sets; of two other values the greater text."""
+    """Join two documents: objects key by key, arrays of _SETS as sets; of other values the greater text."""
     if first is None or second is None or first == second:
         return first or second
     return document(_union(msgspec.json.decode(first), msgspec.json.decode(second)))
 
 
-def _union(first: Any, second: Any) -> Any:
+def _union(first: Any, second: Any, key: str = "") -> Any:
     match first, second:
         case dict(), dict():
             ours, theirs = cast("dict[str, Any]", first), cast("dict[str, Any]", second)
             both = ours.keys() & theirs.keys()
-            return {**ours, **theirs, **{key: _union(ours[key], theirs[key]) for key in both}}
-        case list(), list():
+            return {**ours, **theirs, **{key: _union(ours[key], theirs[key], key) for key in both}}
+        case list(), list() if key in _SETS:
             items = cast("list[Any]", first) + cast("list[Any]", second)
             as_set = {document(item): item for item in items}
             return [as_set[key] for key in sorted(as_set)]

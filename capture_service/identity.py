@@ -5,12 +5,15 @@ is then all there is. Source: Meta, "Business-scoped user IDs", updated 2026-06-
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
 import msgspec
 
 Kind: TypeAlias = Literal["bsuid", "parent_bsuid", "wa_id", "phone_alias", "group"]
+
+_TRUST: Final[Mapping[str, int]] = {"parent_bsuid": 0, "phone_alias": 1, "wa_id": 2, "bsuid": 3, "group": 4}
 
 # A BSUID alone may have 128 characters after its prefix; anything longer than this is not an
 # identifier, and an index entry could not hold it.
@@ -24,6 +27,11 @@ _BRAZIL_MOBILE_LONG: Final = re.compile(r"55[1-9]\d9[6-9]\d{7}")
 # Mexico: 52 and ten digits; WhatsApp knows many with the "1" once dialled before mobile numbers.
 _MEXICO_SHORT: Final = re.compile(r"52(\d{10})")
 _MEXICO_LONG: Final = re.compile(r"521\d{10}")
+
+
+_BSUID: Final = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
+# A number as people write it.
+_WRITTEN_NUMBER: Final = re.compile(r"\+?[0-9][0-9 ().\-\u00a0\u2011]*")
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +48,8 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     group: str | None = None
     former_bsuid: str | None = None
     former_parent_bsuid: str | None = None
+    number: str | None = None
+    """What the address book knows them by: found by it, and shown by it until WhatsApp names a number."""
     former_wa_id: str | None = None
     """What the same person was known by before: found by it, never shown by it."""
     name: str | None = None
@@ -56,12 +66,10 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
             found.append(("bsuid", self.bsuid))
         if self.former_bsuid and self.former_bsuid != self.bsuid:
             found.append(("bsuid", self.former_bsuid))
-        for wa_id in (self.wa_id, self.former_wa_id if self.former_wa_id != self.wa_id else None):
-            if wa_id:
-                found.append(("wa_id", wa_id))
-        aliases = {
-            alias for wa_id in (self.wa_id, self.former_wa_id) if wa_id and (alias := phone_alias(wa_id))
-        }
+        numbers = dict.fromkeys(filter(None, (self.wa_id, self.number, self.former_wa_id)))
+        for number in numbers:
+            found.append(("wa_id", number))
+        aliases = {alias for number in numbers if (alias := phone_alias(number))}
         for alias in sorted(aliases):
             found.append(("phone_alias", alias))
         # Last: the same person as another portfolio of the same enterprise knows them.
@@ -69,6 +77,21 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
             if parent:
                 found.append(("parent_bsuid", parent))
         return found
+
+
+def surest(identifiers: Iterable[tuple[str, str]]) -> str:
+    """Give the most trusted of somebody's (kind, value), as a text by which two people can be compared."""
+    return max((f"{_TRUST[kind]}{value}" for kind, value in identifiers), default="")
+
+
+def is_bsuid(text: str) -> bool:
+    """Tell whether a text has the form of a business-scoped user id, such as US.13491208655302741918."""
+    return bool(_BSUID.fullmatch(text))
+
+
+def as_wa_id(text: str) -> str:
+    """Give the digits of a number that is written for people; anything else as it is."""
+    return digits(text) if _WRITTEN_NUMBER.fullmatch(text) else text
 
 
 def phone_alias(wa_id: str) -> str | None:
@@ -98,8 +121,14 @@ def written_forms(wa_id: str) -> list[str]:
 
 def same_number(first: str, second: str) -> bool:
     """Tell whether two numbers are one, whatever their punctuation and the ninth digit."""
-    ours, theirs = digits(first), digits(second)
-    return bool(ours) and (phone_alias(ours) or ours) == (phone_alias(theirs) or theirs)
+    ours = canonical(first)
+    return bool(ours) and ours == canonical(second)
+
+
+def canonical(number: str) -> str:
+    """Give the one form of a number, however it is written; "" when there is no digit in it."""
+    found = digits(number)
+    return phone_alias(found) or found
 
 
 def digits(number: str) -> str:

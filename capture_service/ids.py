@@ -20,7 +20,7 @@ def account_event_id(digest: bytes) -> uuid.UUID:
 
 
 def begun_by(batch_id: uuid.UUID, *what: str) -> uuid.UUID:
-    """Give the id of what a webhook begins (a lead, a conversation, a ticket); `what` tells it from others.
+    """Give the id of what a webhook begins, as a lead or a ticket; `what` tells it from the others.
 
     A UUIDv7 of the moment at which the webhook came, and the same whenever its ledger row is applied, so
     that a ledger replayed into an empty database gives every lead the id it had. It says nothing of
@@ -30,6 +30,11 @@ def begun_by(batch_id: uuid.UUID, *what: str) -> uuid.UUID:
     # The 62 bits that are random in the batch's own id.
     random = (1 << 62) - 1
     return uuid.UUID(int=batch_id.int & ~random | int.from_bytes(digest) & random)
+
+
+def conversation_id(lead_id: uuid.UUID, instance_id: int) -> uuid.UUID:
+    """Give the id of a lead's exchange with an instance (its internal id)."""
+    return begun_by(lead_id, "conversation", str(instance_id))
 
 
 def merge_id(first: uuid.UUID, second: uuid.UUID) -> uuid.UUID:

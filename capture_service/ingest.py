@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, NamedTuple, TypeAlias, cast
 
 import msgspec
@@ -40,6 +40,10 @@ _PAUSE_S: Final = 0.002
 
 # Of one webhook, kept with it: 3 MB can hold a million items, and a page lists many webhooks.
 _FAULTS_MAX: Final = 100
+
+# When a number is said that anything WhatsApp says takes the place of.
+_NO_LEAD: Final = uuid.UUID(int=0)
+_BEFORE_ALL: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Clock = Callable[[], datetime]
 
@@ -435,11 +439,11 @@ class Ingest:
         """Write what the events say: leads, conversations, tickets, messages, and the jobs that follow."""
         told = [item for item in found if isinstance(item, Event | Sighting)]
         people = _resolve(conn, told)
-        messages = fold.fold(_attributed(told, people, route_flag))
+        messages = fold.fold(_told_apart(conn, [*_attributed(told, people, route_flag)], people))
         inserted = store.insert_messages(conn, messages)
         new = [message for message in messages if (message.tenant_id, message.id) in inserted]
         known = [message for message in messages if (message.tenant_id, message.id) not in inserted]
-        shifts = _merge_into_existing(conn, known, route_flag) if known else _Shifts()
+        shifts = _merge_into_existing(conn, known, people, route_flag) if known else _Shifts()
         if shifts.changed_hands:
             # Those that a message left are counted again below: all locks in one order.
             store.hold_leads(conn, shifts.changed_hands | people.keys(told))
@@ -778,12 +782,42 @@ def _attributed(told: Sequence[Event | Sighting], people: _People, route_flag: i
             message,
             **fold.placed(is_act, lead_id),
             sources=message.sources | route_flag,
+            content_version=ledger.PARSER_VERSION,
+            party_version=ledger.PARSER_VERSION,
             # A status that comes before its message meets the person just as well.
             is_sync_initial=bool(message.sources & (fold.LIVE | fold.STATUS))
             and not is_act
             and lead_id is not None
             and first_batches.get((message.tenant_id, lead_id)) == message.batch_id,
         )
+
+
+def _told_apart(
+    conn: postgres.Transaction, messages: Sequence[fold.Message], people: _People
+) -> Sequence[fold.Message]:
+    """Where one message is said to be of two leads, give the means to choose that depend on no order.
+
+    That is what the leads are known by; their ids are of the time at which they came.
+    """
+    named: dict[store.LeadKey, set[uuid.UUID]] = {}
+    for message in messages:
+        if lead_id := message.lead_id or message.act_lead_id:
+            named.setdefault((message.tenant_id, message.id), set()).add(lead_id)
+    disputed = {(key[0], lead) for key, leads in named.items() if len(leads) > 1 for lead in leads}
+    if not disputed:
+        return messages
+    known = store.identifiers_of_leads(conn, disputed)
+    for (tenant_id, kind, value), lead in people.new_identifiers.items():
+        known.setdefault((tenant_id, lead), []).append((kind, value))
+    return [
+        msgspec.structs.replace(
+            message,
+            party=identity.surest(
+                known.get((message.tenant_id, message.lead_id or message.act_lead_id or _NO_LEAD), ())
+            ),
+        )
+        for message in messages
+    ]
 
 
 def _first_batches(told: Sequence[Event | Sighting], people: _People) -> dict[store.LeadKey, uuid.UUID]:
@@ -803,17 +837,16 @@ _ConversationKey: TypeAlias = tuple[int, uuid.UUID, int]
 """(tenant, lead, instance)"""
 
 
-def _openers(
-    told: Sequence[Event | Sighting], people: _People
-) -> dict[_ConversationKey, tuple[uuid.UUID, uuid.UUID]]:
-    """Say which conversations there is reason to open, and of each the first such (batch, message)."""
-    first: dict[_ConversationKey, tuple[uuid.UUID, uuid.UUID]] = {}
-    for item, lead_id in zip(told, people.leads, strict=True):
-        if isinstance(item, Event) and lead_id and item.opens_conversation and not fold.is_act(item.message):
-            key = (item.message.tenant_id, lead_id, item.message.instance_id)
-            reason = (item.message.batch_id, item.message.id)
-            first[key] = min(first.get(key, reason), reason)
-    return first
+def _openers(told: Sequence[Event | Sighting], people: _People) -> set[_ConversationKey]:
+    """Say which conversations there is reason to open."""
+    return {
+        (item.message.tenant_id, lead_id, item.message.instance_id)
+        for item, lead_id in zip(told, people.leads, strict=True)
+        if isinstance(item, Event)
+        and lead_id is not None
+        and item.opens_conversation
+        and not fold.is_act(item.message)
+    }
 
 
 def _compare_imports_again(conn: postgres.Transaction, messages: Sequence[fold.Message]) -> bool:
@@ -887,7 +920,7 @@ class _Shifts(msgspec.Struct):
 
 
 def _merge_into_existing(
-    conn: postgres.Transaction, messages: Sequence[fold.Message], route_flag: int
+    conn: postgres.Transaction, messages: Sequence[fold.Message], people: _People, route_flag: int
 ) -> _Shifts:
     """Merge into rows that exist.
 
@@ -897,11 +930,15 @@ def _merge_into_existing(
         (row.tenant_id, row.id): row
         for row in store.lock_messages(conn, [(message.tenant_id, message.id) for message in messages])
     }
+    # Nothing here is only a recovery's, nor the first of its person.
+    told_again = [
+        msgspec.structs.replace(message, sources=message.sources & ~route_flag, is_sync_initial=False)
+        for message in messages
+    ]
+    folded = fold.fold(_told_apart(conn, [*existing.values(), *told_again], people))
     shifts = _Shifts()
-    for message in messages:
-        row = existing[message.tenant_id, message.id]
-        told = msgspec.structs.replace(message, sources=message.sources & ~route_flag, is_sync_initial=False)
-        merged = fold.merge(row, told)
+    for told, merged in zip(told_again, folded, strict=True):
+        row = existing[told.tenant_id, told.id]
         if told.lead_id and told.lead_id != merged.lead_id:
             # Whom it names is believed of another route: this message is no reason to list them.
             shifts.changed_hands.add((row.tenant_id, told.lead_id))
@@ -961,6 +998,7 @@ def _lead_changes(
                 kind="group" if person.group else "person",
                 created_at=moment_of(lead_id),
             )
+        change.say("wa_id", person.number, _BEFORE_ALL)
         change.say("wa_id", person.wa_id, person.said_at)
         change.say("user_id", person.bsuid, person.said_at)
         change.say("username", person.username, person.said_at)
@@ -969,7 +1007,7 @@ def _lead_changes(
         # What is told again opens nothing: its ticket may have been closed since.
         if (
             isinstance(item, Event)
-            and _is_live_inbound(item.message)
+            and _asks_for_service(item.message)
             and (item.message.tenant_id, item.message.id) in arrived
         ):
             batch_id = item.message.batch_id
@@ -983,12 +1021,14 @@ def _lead_changes(
     return [changes[key] for key in sorted(changes)]
 
 
-def _is_live_inbound(message: fold.Message) -> bool:
-    return message.direction == fold.INBOUND and bool(message.sources & fold.LIVE)
+def _asks_for_service(message: fold.Message) -> bool:
+    """Tell whether somebody wrote: not what WhatsApp says of them, nor what they did to another message."""
+    is_live = message.direction == fold.INBOUND and bool(message.sources & fold.LIVE)
+    return is_live and message.type != "system" and not fold.is_act(message)
 
 
 def _conversation_changes(
-    openers: Mapping[_ConversationKey, tuple[uuid.UUID, uuid.UUID]],
+    openers: Collection[_ConversationKey],
     messages: Sequence[fold.Message],
     new: Sequence[fold.Message],
 ) -> list[store.ConversationChange]:
@@ -998,14 +1038,12 @@ def _conversation_changes(
             continue
         key = (message.tenant_id, message.lead_id, message.instance_id)
         if key not in changes:
-            batch_id, message_id = openers.get(key, (message.batch_id, message.id))
             changes[key] = store.ConversationChange(
                 tenant_id=message.tenant_id,
                 lead_id=message.lead_id,
                 instance_id=message.instance_id,
-                id=ids.begun_by(batch_id, "conversation", str(message_id)),
+                id=ids.conversation_id(message.lead_id, message.instance_id),
                 is_opened=key in openers,
-                created_at=moment_of(batch_id),
             )
     for message in new:
         if message.lead_id:

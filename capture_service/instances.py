@@ -132,7 +132,17 @@ def note_histories(
 def _is_told_already(
     conn: postgres.Transaction, tenant_id: int, instance_id: int, chunks: Sequence[Chunk]
 ) -> bool:
-    """Tell whether the last history of the instance was complete, with all these: Meta repeats for days."""
-    last = store.latest_histories(conn, tenant_id=tenant_id).get(instance_id)
-    history = account.read_history(last.detail) if last else account.History()
-    return history.is_complete and all(history.has(chunk) for chunk in chunks)
+    """Tell whether histories that are over had all these: Meta repeats for days.
+
+    Not those from before the number was connected again: that history comes once more as it was.
+    """
+    over = [
+        account.read_history(detail)
+        for detail in store.list_histories_over(
+            conn,
+            tenant_id=tenant_id,
+            instance_id=instance_id,
+            came_at=min(chunk.came_at for chunk in chunks),
+        )
+    ]
+    return all(any(history.has(chunk) for history in over) for chunk in chunks)

@@ -30,7 +30,9 @@ def line(kind: str, message: Object) -> str | None:
     known = KINDS.get(kind)
     if known is None:
         return f"❔ {kind}"
-    return known.line(part if part is not None else message)
+    found = known.line(part if part is not None else message)
+    # Why there is nothing to show stands beside the part.
+    return _errors(message) if kind == "unsupported" and found == _errors(None) else found
 
 
 def _text_at(holder: Any, *path: str) -> str | None:
@@ -87,15 +89,21 @@ def _contacts(part: Any) -> str:
     cards: list[str] = []
     for card in _objects(part)[:_CONTACTS_SHOWN]:
         name = _text_at(card, "name", "formatted_name") or _text_at(card, "name", "first_name")
+        phones = _objects(card.get("phones"))
         number = next(
-            (found for phone in _objects(card.get("phones")) if (found := _text_at(phone, "phone"))), None
+            (found for key in ("phone", "wa_id") for phone in phones if (found := _text_at(phone, key))), None
         )
         cards.append(f"{name} ({number})" if name and number else name or number or "")
     return "👤 " + ", ".join(filter(None, cards)) if any(cards) else "👤"
 
 
 def _interactive(part: Any) -> str:
-    for path in (("button_reply", "title"), ("list_reply", "title")):
+    for path in (
+        ("button_reply", "title"),
+        ("list_reply", "title"),
+        ("button_reply", "id"),
+        ("list_reply", "id"),
+    ):
         found = _text_at(part, *path)
         if found:
             return found

@@ -8,9 +8,9 @@ from typing import Any, Final, TypeVar, cast
 import msgspec
 import zstandard
 
-# Raised when a newer parser understands something that an older one did not: kept with every row, so
-# that `recado replay` can find the rows that would gain.
-PARSER_VERSION: Final = 3
+# Raised when a newer parser understands something that an older one did not: kept with every row, so that
+# `recado replay` can find the rows that would gain, and with every message, so that its reading counts.
+PARSER_VERSION: Final = 4
 
 NO_DICTIONARY: Final = 0
 # Dictionaries are never changed or removed: old rows need theirs. A better one gets the next number.

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
@@ -353,11 +353,10 @@ def moment(timestamp: object, path: str) -> datetime:
         number = int(timestamp)
     except ValueError:
         raise Malformed(path, "expected a Unix time") from None
-    if number >= _MILLISECONDS_FROM:
-        number //= 1000
-    if not 0 < number < _SECONDS_MAX:
+    seconds, milliseconds = divmod(number, 1000) if number >= _MILLISECONDS_FROM else (number, 0)
+    if not 0 < seconds < _SECONDS_MAX:
         raise Malformed(path, "expected a Unix time between 1970 and 2100")
-    return datetime.fromtimestamp(number, UTC)
+    return datetime.fromtimestamp(seconds, UTC) + timedelta(milliseconds=milliseconds)
 
 
 def _kind(value: object) -> str:

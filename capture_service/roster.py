@@ -11,26 +11,41 @@ class People:
 
     def __init__(self) -> None:
         self.faults: list[Malformed] = []
-        self._by_identifier: dict[str, payload.Contact] = {}
-        self._all: list[payload.Contact] = []
+        self._all: list[tuple[payload.Contact, str]] = []
+        self._by_identifier: dict[str, int] = {}
+        self._spoken_of: set[int] = set()
 
-    def add(self, contact: payload.Contact) -> None:
-        self._all.append(contact)
-        for identifier in (contact.wa_id, contact.user_id):
+    def add(self, contact: payload.Contact, path: str) -> None:
+        for identifier in (contact.user_id, _key(contact.wa_id)):
             if identifier:
-                self._by_identifier[identifier] = contact
+                self._by_identifier[identifier] = len(self._all)
+        self._all.append((contact, path))
 
-    def of(self, wa_id: str | None, bsuid: str | None) -> payload.Contact | None:
-        for identifier in (bsuid, wa_id):
-            if identifier and identifier in self._by_identifier:
-                return self._by_identifier[identifier]
-        if len(self._all) != 1:
+    def of(self, wa_id: str | None, bsuid: str | None, *, is_group: bool = False) -> payload.Contact | None:
+        """Give the contact of an item; one of a group is its sender and not whom it is from."""
+        found = next(
+            (
+                self._by_identifier[identifier]
+                for identifier in (bsuid, _key(wa_id))
+                if identifier and identifier in self._by_identifier
+            ),
+            # An item that names nobody is about the only contact there is.
+            0 if len(self._all) == 1 and wa_id is None and bsuid is None else None,
+        )
+        if found is None:
             return None
-        # A sole contact that is written otherwise (ninth digit), or a message that names nobody.
-        only = self._all[0]
-        if wa_id is None and bsuid is None:
-            return only
-        return only if wa_id and only.wa_id and identity.same_number(wa_id, only.wa_id) else None
+        if not is_group:
+            self._spoken_of.add(found)
+        return self._all[found][0]
+
+    def unspoken(self) -> list[tuple[payload.Contact, str]]:
+        """List the contacts of whom no item was, with their paths."""
+        return [told for number, told in enumerate(self._all) if number not in self._spoken_of]
+
+
+def _key(wa_id: str | None) -> str | None:
+    """Give one form for every way of writing a number (ninth digit, punctuation)."""
+    return (identity.canonical(wa_id) or wa_id) if wa_id else None
 
 
 def read(value: Object, path: str) -> People:
@@ -43,7 +58,8 @@ def read(value: Object, path: str) -> People:
         return people
     for number, contact in enumerate(contacts):
         try:
-            people.add(payload.convert(contact, payload.Contact, f"{path}.contacts[{number}]"))
+            at = f"{path}.contacts[{number}]"
+            people.add(payload.convert(contact, payload.Contact, at), at)
         except Malformed as error:
             people.faults.append(error)
     return people
@@ -59,6 +75,7 @@ def person(
     former_wa_id: str | None = None,
     former_bsuid: str | None = None,
     former_parent_bsuid: str | None = None,
+    number: str | None = None,
     group: str | None = None,
     username: str | None = None,
 ) -> identity.Person | None:
@@ -69,10 +86,11 @@ def person(
         said_at=at,
         bsuid=bsuid or (contact.user_id if contact else None) or None,
         parent_bsuid=parent_bsuid or (contact.parent_user_id if contact else None) or None,
-        wa_id=(wa_id or (contact.wa_id if contact else None) or "").removeprefix("+") or None,
+        wa_id=identity.as_wa_id(wa_id or (contact.wa_id if contact else None) or "") or None,
+        number=number or None,
         former_bsuid=former_bsuid,
         former_parent_bsuid=former_parent_bsuid,
-        former_wa_id=former_wa_id,
+        former_wa_id=identity.as_wa_id(former_wa_id) if former_wa_id else None,
         name=profile.name or None,
         username=profile.username or username or None,
     )

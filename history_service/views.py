@@ -52,6 +52,7 @@ def message_of(row: store.MessageRow, instance: store.ConversationRow, lead: sto
     is_inbound = row.direction == _INBOUND
     reply_to_wamid = _reply_to(row.context) if row.context else ""
     said = mentions.read(row.mentions) if row.mentions else mentions.NONE
+    source = next((name for bits, name in _SOURCES if row.sources & bits), "webhook")
     message = pb.Message(
         id=str(row.id),
         wamid=row.wamid,
@@ -68,8 +69,8 @@ def message_of(row: store.MessageRow, instance: store.ConversationRow, lead: sto
         if reply_to_wamid
         else "",
         reply_to_wamid=reply_to_wamid,
-        errors_json=row.errors or "",
-        billing_json=row.billing or "",
+        errors_json=_errors(row.errors) if row.errors else "",
+        billing_json=_billing(row.billing) if row.billing else "",
         timeline=pb.Timeline(
             sent_at=_stamp(row.status_sent_at),
             delivered_at=_stamp(row.status_delivered_at),
@@ -80,8 +81,9 @@ def message_of(row: store.MessageRow, instance: store.ConversationRow, lead: sto
         instance_id=str(instance.instance_public_id),
         batch_id=str(row.batch_id),
         batch_received_at=_stamp(row.batch_received_at),
-        is_sync_initial=row.is_sync_initial,
-        sync_source=next((name for bits, name in _SOURCES if row.sources & bits), "webhook"),
+        # A status that came before the history that it belongs to is no first contact.
+        is_sync_initial=row.is_sync_initial and source != "history",
+        sync_source=source,
         lead_id=str(lead.id),
     )
     if row.type in _HOLLOW_TYPES and row.content:
@@ -91,6 +93,26 @@ def message_of(row: store.MessageRow, instance: store.ConversationRow, lead: sto
     if said is not mentions.NONE:
         _show_mentions(message, said, row, instance, lead)
     return message
+
+
+def _billing(told: str) -> str:
+    """Show of several attempts to pay the last one as `payment`; all of them stay in `payments`."""
+    if '"payments"' not in told:
+        return told
+    billing: dict[str, Any] = msgspec.json.decode(told)
+    attempts: list[dict[str, Any]] = billing.get("payments") or []
+    if attempts:
+        billing["payment"] = max(attempts, key=lambda attempt: (attempt["at"], _document(attempt)))["payment"]
+    return _document(billing)
+
+
+def _errors(reports: str) -> str:
+    """Give the errors of all reports of a failure, those of the earliest first; what is said twice once."""
+    told: list[list[Any]] = []
+    for _, errors in sorted(msgspec.json.decode(reports, type=dict[str, list[Any]]).items()):
+        if errors not in told:
+            told.append(errors)
+    return msgspec.json.encode([error for errors in told for error in errors]).decode()
 
 
 def _show_why_hollow(message: pb.Message, content: str) -> None:
@@ -121,7 +143,8 @@ def _show_mentions(
         for reaction in mentions.standing_reactions(said.reactions)
     )
     if said.calls:
-        message.content_json = msgspec.json.encode({"calls": said.calls}).decode()
+        calls = sorted(said.calls, key=lambda call: str(call.get("timestamp", "")))
+        message.content_json = msgspec.json.encode({"calls": calls}).decode()
     edits = mentions.in_order(said.edits)
     if edits:
         *earlier, newest = edits

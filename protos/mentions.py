@@ -24,6 +24,8 @@ class Edit(msgspec.Struct, frozen=True):
     type: str = "unknown"
     body: str | None = None
     content: dict[str, Any] = {}
+    version: int = 0
+    """Of the parser that read it: a newer reading of an edit counts."""
 
 
 class Revoke(msgspec.Struct, frozen=True):
@@ -55,7 +57,8 @@ def standing_reactions(reactions: list[Reaction]) -> list[Reaction]:
 
 def in_order(edits: list[Edit]) -> list[Edit]:
     """Give the edits, the newest last; one that came by several routes is one."""
-    by_wamid = {edit.wamid: edit for edit in sorted(edits, key=lambda found: (found.at, found.body or ""))}
+    told = sorted(edits, key=lambda found: (found.version, found.at, found.body or ""))
+    by_wamid = {edit.wamid: edit for edit in told}
     return sorted(by_wamid.values(), key=lambda found: (found.at, found.wamid))
 
 

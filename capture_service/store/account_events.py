@@ -71,7 +71,7 @@ class Concerned(NamedTuple):
 
 # What is about a number that is no instance is told of all: nowhere else would it be found.
 _CONCERNS: Final[LiteralString] = """
-  tenant_id = %(tenant_id)s AND account_id = %(account_id)s
+  account_id = %(account_id)s
   AND (instance_id IS NULL OR instance_id = %(instance_id)s)
   AND (number IS NULL OR number = ANY(%(numbers)s) OR number <> ALL(%(known_numbers)s))
 """
@@ -90,7 +90,7 @@ def list_account_events(
             """
             SELECT tenant_id, id, instance_id, account_id, field, event, happened_at, batch_id, told, number
             FROM account_events
-            WHERE
+            WHERE tenant_id = %(tenant_id)s AND
             """
             + _CONCERNS
             + """
@@ -110,7 +110,8 @@ def list_account_events(
 def count_account_events(conn: Connection[Any], concerned: Concerned) -> int:
     with conn.cursor(row_factory=scalar_row) as cursor:
         found = cursor.execute(
-            "SELECT count(*) FROM account_events WHERE " + _CONCERNS, concerned._asdict()
+            "SELECT count(*) FROM account_events WHERE tenant_id = %(tenant_id)s AND " + _CONCERNS,
+            concerned._asdict(),
         ).fetchone()
     return found or 0
 

@@ -165,7 +165,6 @@ class ConversationChange(msgspec.Struct, kw_only=True):
     message_count: int = 0
     first_message_at: datetime | None = None
     last_message_at: datetime | None = None
-    created_at: datetime
 
 
 def upsert_conversations(
@@ -175,14 +174,12 @@ def upsert_conversations(
     rows = conn.execute(
         """
         INSERT INTO conversations AS c (
-          tenant_id, lead_id, instance_id, id, message_count, first_message_at, last_message_at, created_at
+          tenant_id, lead_id, instance_id, id, message_count, first_message_at, last_message_at
         )
-        SELECT tenant_id, lead_id, instance_id, id, message_count, first_message_at, last_message_at,
-          created_at
+        SELECT tenant_id, lead_id, instance_id, id, message_count, first_message_at, last_message_at
         FROM json_to_recordset(%(rows)s::json) AS r (
           tenant_id int4, lead_id uuid, instance_id int4, id uuid, is_opened bool,
-          message_count int8, first_message_at timestamptz, last_message_at timestamptz,
-          created_at timestamptz
+          message_count int8, first_message_at timestamptz, last_message_at timestamptz
         )
         WHERE is_opened OR EXISTS (
           SELECT FROM conversations k
@@ -484,3 +481,20 @@ def identifiers_of_lead(
             {"tenant_id": tenant_id, "lead_id": lead_id},
         )
     )
+
+
+def identifiers_of_leads(
+    conn: Connection[Any], keys: Collection[LeadKey]
+) -> dict[LeadKey, list[tuple[str, str]]]:
+    """Give what each of these leads is known by, as (kind, value)."""
+    found: dict[LeadKey, list[tuple[str, str]]] = {}
+    for tenant_id, lead_id, kind, value in conn.execute(
+        """
+        SELECT i.tenant_id, i.lead_id, i.kind, i.value
+        FROM unnest(%(tenants)b::int4[], %(leads)b::uuid[]) AS k (tenant_id, lead_id)
+        JOIN lead_identifiers i ON i.tenant_id = k.tenant_id AND i.lead_id = k.lead_id
+        """,
+        {"tenants": [key[0] for key in keys], "leads": [key[1] for key in keys]},
+    ):
+        found.setdefault((tenant_id, lead_id), []).append((kind, value))
+    return found

@@ -15,7 +15,7 @@ _MESSAGE_COLUMNS: Final[LiteralString] = """
   tenant_id, instance_id, id, wamid, batch_id, sources, sent_at, type, body, content, context,
   content_rank, direction, lead_id, act_lead_id, sender, party_rank, status, errors, billing, mentions,
   pattern, is_sync_initial, status_sent_at, status_delivered_at, status_read_at, status_played_at,
-  status_failed_at
+  status_failed_at, content_version, party_version
 """
 _MESSAGE_RECORD: Final[LiteralString] = """
   json_to_recordset(%(rows)s::json) AS r (
@@ -24,7 +24,8 @@ _MESSAGE_RECORD: Final[LiteralString] = """
     content_rank int2, direction int2, lead_id uuid, act_lead_id uuid, sender text, party_rank int2,
     status int2, errors text, billing text, mentions text, pattern text, is_sync_initial bool,
     status_sent_at timestamptz, status_delivered_at timestamptz, status_read_at timestamptz,
-    status_played_at timestamptz, status_failed_at timestamptz, shown text
+    status_played_at timestamptz, status_failed_at timestamptz, shown text,
+    content_version int2, party_version int2
   )
 """
 
@@ -91,7 +92,8 @@ def update_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> 
           is_sync_initial = EXCLUDED.is_sync_initial, status_sent_at = EXCLUDED.status_sent_at,
           status_delivered_at = EXCLUDED.status_delivered_at, status_read_at = EXCLUDED.status_read_at,
           status_played_at = EXCLUDED.status_played_at, status_failed_at = EXCLUDED.status_failed_at,
-          shown = EXCLUDED.shown
+          shown = EXCLUDED.shown, content_version = EXCLUDED.content_version,
+          party_version = EXCLUDED.party_version
         """,
         {"rows": _message_rows(messages)},
     )

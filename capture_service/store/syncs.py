@@ -193,6 +193,32 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+_IS_OF_A_FORMER_CONNECTION: Final[LiteralString] = """
+  EXISTS (
+    SELECT FROM whatsapp_configs c
+    WHERE c.tenant_id = %(tenant_id)s AND c.id = %(instance_id)s AND c.connection_state = 'connected'
+      AND c.connection_changed_at > updated_at AND c.connection_changed_at <= %(came_at)s
+  )
+"""
+
+
+def list_histories_over(
+    conn: Connection[Any], *, tenant_id: int, instance_id: int, came_at: datetime
+) -> list[str | None]:
+    """Give how far the histories had come that are over and of the connection of this time."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT detail
+            FROM whatsapp_sync_logs
+            WHERE tenant_id = %(tenant_id)s AND instance_id = %(instance_id)s
+              AND sync_type = 'history_import' AND status IN ('completed', 'failed') AND NOT
+            """
+            + _IS_OF_A_FORMER_CONNECTION,
+            {"tenant_id": tenant_id, "instance_id": instance_id, "came_at": came_at},
+        ).fetchall()
+
+
 def find_history(
     conn: Connection[Any], *, tenant_id: int, instance_id: int, came_at: datetime, idle: timedelta
 ) -> HistoryRow | None:
@@ -210,14 +236,10 @@ def find_history(
               AND (status = 'in_progress' OR started_at - %(idle)s <= %(came_at)s)
               AND updated_at + %(idle)s >= %(came_at)s
               -- One that is over is not that of a number that was connected again since.
-              AND (
-                status = 'in_progress'
-                OR NOT EXISTS (
-                  SELECT FROM whatsapp_configs c
-                  WHERE c.tenant_id = %(tenant_id)s AND c.id = %(instance_id)s
-                    AND c.connection_state = 'connected'
-                    AND c.connection_changed_at > updated_at AND c.connection_changed_at <= %(came_at)s
-                )
+              AND (status = 'in_progress' OR NOT
+            """
+            + _IS_OF_A_FORMER_CONNECTION
+            + """
               )
             ORDER BY started_at - %(idle)s <= %(came_at)s DESC, id DESC
             LIMIT 1
@@ -311,7 +333,7 @@ def latest_histories(conn: Connection[Any], *, tenant_id: int) -> dict[int, Sync
         + """
         FROM whatsapp_sync_logs
         WHERE tenant_id = %(tenant_id)s AND instance_id IS NOT NULL AND sync_type = 'history_import'
-        ORDER BY instance_id, id DESC
+        ORDER BY instance_id, started_at DESC, id DESC
         """,
         {"tenant_id": tenant_id},
     )

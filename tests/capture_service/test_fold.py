@@ -4,6 +4,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
+import msgspec
 from hypothesis import given, strategies as st
 
 from capture_service import fold
@@ -12,8 +13,18 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TIMES = st.sampled_from([NOON + timedelta(seconds=n) for n in range(3)])
 DOCUMENTS = st.none() | st.sampled_from(['{"a":1}', '{"a":2,"b":[1]}', '{"b":[2]}', "[1]", "[2,1]"])
 SOURCES = st.sampled_from(
-    [fold.STATUS, fold.HISTORY, fold.HISTORY_MEDIA, fold.ECHO, fold.WEBHOOK, fold.API, fold.CHAT_EXPORT]
+    [
+        fold.STATUS,
+        fold.MENTION,
+        fold.HISTORY,
+        fold.HISTORY_MEDIA,
+        fold.ECHO,
+        fold.WEBHOOK,
+        fold.API,
+        fold.CHAT_EXPORT,
+    ]
 )
+EMPTY = (fold.STATUS, fold.MENTION)
 
 
 @st.composite
@@ -28,13 +39,16 @@ def messages(draw: st.DrawFn) -> fold.Message:
         batch_id=uuid.UUID(int=draw(st.integers(1, 3))),
         sources=source,
         sent_at=draw(TIMES),
-        type="" if source == fold.STATUS else kind,
+        type="" if source in EMPTY else kind,
         body=draw(st.none() | st.sampled_from(["a", "b"])),
         content=draw(DOCUMENTS),
-        content_rank=fold.content_rank(source, kind) if source != fold.STATUS else 0,
+        content_rank=0 if source in EMPTY else fold.content_rank(source, kind),
+        content_version=draw(st.integers(1, 2)),
         direction=draw(st.sampled_from([fold.INBOUND, fold.OUTBOUND])),
         lead_id=draw(st.none() | st.sampled_from([uuid.UUID(int=5), uuid.UUID(int=6)])),
         party_rank=fold.PARTY_RANKS[source],
+        party_version=draw(st.integers(1, 2)),
+        party=draw(st.sampled_from(["", "2551", "3BR.1"])),
         status=draw(st.integers(1, 6)),
         errors=draw(DOCUMENTS),
         billing=draw(DOCUMENTS),
@@ -124,3 +138,40 @@ def test_a_media_fill_replaces_the_placeholder_but_not_its_direction() -> None:
     merged = fold.merge(fill, placeholder)
 
     assert (merged.type, merged.content, merged.direction) == ("image", fill.content, fold.OUTBOUND)
+
+
+def _told(**how: object) -> fold.Message:
+    first = {
+        "tenant_id": 1,
+        "instance_id": 1,
+        "id": uuid.UUID(int=1),
+        "wamid": "w",
+        "batch_id": uuid.UUID(int=1),
+        "sources": fold.WEBHOOK,
+        "sent_at": NOON,
+        "type": "button",
+        "content_rank": fold.content_rank(fold.WEBHOOK, "button"),
+        "party_rank": fold.PARTY_RANKS[fold.WEBHOOK],
+    }
+    return fold.Message(**(first | how))  # type: ignore[arg-type]
+
+
+def test_a_newer_reading_of_a_route_takes_the_place_of_an_older_one_and_of_no_surer_route() -> None:
+    older = _told(body="❔ button", content_version=1, direction=fold.OUTBOUND, party_version=1)
+    newer = _told(body="Sim", content_version=2, direction=fold.INBOUND, party_version=2)
+    history = {"sources": fold.HISTORY, "content_rank": 3, "party_rank": 2}
+    weaker = _told(body="?", content_version=3, direction=fold.OUTBOUND, party_version=3, **history)
+
+    for told in permutations([older, newer, weaker]):
+        [row] = fold.fold(told)
+        assert (row.body, row.direction, row.content_version) == ("Sim", fold.INBOUND, 2)
+
+
+def test_errors_stay_as_each_report_brought_them_in_the_order_of_time() -> None:
+    first = _told(errors=fold.reported(NOON, [{"code": 2}, {"code": 1}, {"code": 2}]))
+    second = _told(errors=fold.reported(NOON + timedelta(seconds=1), [{"code": 1}]))
+
+    for told in permutations([first, second, first]):
+        [row] = fold.fold(told)
+        reports = msgspec.json.decode(row.errors or "", type=dict[str, list[dict[str, int]]])
+        assert [[error["code"] for error in reports[key]] for key in sorted(reports)] == [[2, 1, 2], [1]]

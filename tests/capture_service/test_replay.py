@@ -17,7 +17,10 @@ Query = Callable[..., list[dict[str, Any]]]
 MESSAGES = "SELECT * FROM whatsapp_messages ORDER BY tenant_id, id"
 LEADS = "SELECT * FROM leads ORDER BY tenant_id, id"
 IDENTIFIERS = "SELECT tenant_id, kind, value, lead_id FROM lead_identifiers ORDER BY tenant_id, kind, value"
-CONVERSATIONS = "SELECT * FROM conversations ORDER BY tenant_id, id"
+CONVERSATIONS = """
+    SELECT tenant_id, lead_id, instance_id, id, message_count, first_message_at, last_message_at
+    FROM conversations ORDER BY tenant_id, id
+"""
 TICKETS = "SELECT * FROM tickets ORDER BY tenant_id, id"
 EVENTS = "SELECT * FROM account_events ORDER BY tenant_id, id"
 # How many messages a history was the first to bring is a fact of arrival.

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from capture_service import account, store
+from capture_service import account, recovery, store
 from tests import wire
 from tests.gateway.conftest import System
 
@@ -519,12 +519,156 @@ def test_a_chunk_that_is_delivered_again_days_later_begins_no_history(
     ]
     for body in bodies:
         system.post_webhook(body)
-    days_ago = f"'{datetime.now(UTC) - timedelta(days=3)}'"
-    system.execute(f"UPDATE whatsapp_sync_logs SET started_at = {days_ago}, updated_at = {days_ago}")
+    then = days_ago(3)
+    system.execute(f"UPDATE whatsapp_sync_logs SET started_at = {then}, updated_at = {then}")
 
     system.post_webhook(bodies[0])
 
     assert (state(system, owner)["status"], state(system, owner)["percent"]) == ("completed", 100)
+
+
+def days_ago(days: int) -> str:
+    return f"'{datetime.now(UTC) - timedelta(days=days)}'"
+
+
+def test_a_chunk_of_a_history_that_fell_silent_begins_none_when_it_comes_again(
+    system: System, owner: str, instance_id: str
+) -> None:
+    body = history(chunk(thread(old("w1")), phase=1, progress=100))
+    system.post_webhook(body)
+    then = days_ago(2)
+    system.execute(
+        "UPDATE whatsapp_sync_logs SET status = 'completed', step = 'idle',"
+        f" started_at = {then}, updated_at = {then}"
+    )
+
+    system.post_webhook(body)
+
+    found = state(system, owner)
+    assert (found["status"], found["messagesImported"]) == ("completed", 1)
+
+
+def test_a_decline_that_comes_again_after_the_history_was_shared_declines_nothing(
+    system: System, owner: str, instance_id: str
+) -> None:
+    decline = history({"errors": [DECLINED]})
+    system.post_webhook(decline)
+    then = days_ago(3)
+    system.execute(f"UPDATE whatsapp_sync_logs SET started_at = {then}, updated_at = {then}")
+    system.post_webhook(history(chunk(thread(old("w1")), phase=2, progress=100)))
+    then = days_ago(1)
+    system.execute(
+        f"UPDATE whatsapp_sync_logs SET started_at = {then}, updated_at = {then} WHERE status = 'completed'"
+    )
+
+    system.post_webhook(decline)
+
+    assert state(system, owner)["status"] == "completed"
+
+
+def test_a_chunk_that_waited_for_days_is_not_the_last_history(system: System, owner: str) -> None:
+    system.post_webhook(history(chunk(thread(old("w0")), phase=0, progress=10)))
+    system.execute(f"UPDATE whatsapp_webhook_logs SET received_at = {days_ago(3)}")
+    system.register(owner)
+    system.post_webhook(history(chunk(thread(old("w1")), phase=2, progress=100)))
+    assert state(system, owner)["status"] == "completed"
+
+    recovery.apply_unrouted(system.ingest, system.pool, "padaria")
+
+    assert {message["wamid"] for message in messages(system, owner)} == {"w0", "w1"}
+    assert state(system, owner)["status"] == "completed"
+
+
+@pytest.mark.parametrize("where", ["thread", "message"])
+def test_a_decline_may_stand_in_a_thread_or_a_message(
+    system: System, owner: str, instance_id: str, where: str
+) -> None:
+    message = {"id": "w1", "timestamp": str(wire.NOON), "type": "errors", "errors": [DECLINED]}
+    told = thread(message) if where == "message" else thread(errors=[DECLINED])
+    system.post_webhook(history({"threads": [told]}))
+
+    assert state(system, owner)["status"] == "failed"
+
+
+def test_what_a_history_says_beside_its_messages_is_a_fact(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.post_webhook(history({**chunk(thread(old("w1"), archived=True)), "source": "phone"}))
+
+    found = system.get(f"/instances/{instance_id}/events", owner).json["events"]
+    assert sorted(str(event["value"]) for event in found) == ["{'archived': True}", "{'source': 'phone'}"]
+
+
+def test_a_thread_may_be_named_as_people_write_numbers_or_by_a_user_id(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.post_webhook(history(chunk(thread(old("w1"), id="+55 11 98888-7777"))))
+    system.post_webhook(wire.messages(wire.text("w2", at=wire.NOON + 1, from_user_id="BR.77")))
+    system.post_webhook(history(chunk(thread(old("w3"), id="BR.77"), order=2)))
+
+    [lead] = system.leads(owner)
+    assert (lead["waId"], lead["messageCount"]) == (wire.ANA, 3)
+    assert {message["direction"] for message in messages(system, owner)} == {"INBOUND"}
+
+
+def test_the_number_that_the_webhook_itself_gives_is_the_business_too(
+    system: System, owner: str, instance_id: str
+) -> None:
+    written = {"display_phone_number": "+55 (21) 3333-4444", "phone_number_id": wire.NUMBER_ID}
+    sent = {**old("w1"), "from": "552133334444"}
+    value = {
+        **wire.value(history=[chunk(thread(sent, id=None, context={"user_id": "BR.77"}))]),
+        "metadata": written,
+    }
+    system.post_webhook(wire.webhook(wire.entry({"field": "history", "value": value})))
+
+    [lead] = system.leads(owner)
+    assert (lead["number"], lead["userId"]) == (None, "BR.77")
+    assert [message["direction"] for message in messages(system, owner)] == ["OUTBOUND"]
+
+
+def test_a_message_of_the_business_to_nobody_is_a_failure_and_not_lost(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.post_webhook(wire.messages(wire.text("w1", sender=wire.BUSINESS), contacts=[]))
+
+    [failure] = system.get("/webhooks/failures", owner).json["failures"]
+    assert "names nobody" in failure["faults"][0]["reason"]
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_a_status_of_an_imported_message_makes_it_no_first_contact(
+    system: System, owner: str, instance_id: str, is_late: bool
+) -> None:
+    bodies = [history(chunk(thread(old("w1", ours=True)))), wire.statuses(wire.status("w1", "read"))]
+    for body in bodies if is_late else reversed(bodies):
+        system.post_webhook(body)
+
+    [message] = messages(system, owner)
+    assert (message["syncSource"], message["isSyncInitial"]) == ("history", False)
+
+
+def test_what_an_imported_reaction_is_about_is_imported(system: System, owner: str, instance_id: str) -> None:
+    reaction = {**old("w2"), "type": "reaction", "reaction": {"message_id": "w1", "emoji": "👍"}}
+    del reaction["text"]
+    system.post_webhook(history(chunk(thread(reaction, old("w3")))))
+
+    found = {message["wamid"]: message["syncSource"] for message in messages(system, owner)}
+    assert found == {"w1": "history", "w3": "history"}
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_a_reaction_of_the_contact_does_not_make_their_picture_ours(
+    system: System, owner: str, instance_id: str, is_late: bool
+) -> None:
+    fill = wire.webhook(wire.entry(wire.change("history", messages=[image("w1", **{"from": wire.ANA})])))
+    reaction = {**wire.text("w2"), "type": "reaction", "reaction": {"message_id": "w1", "emoji": "👍"}}
+    bodies = [fill, wire.messages(reaction)]
+    for body in bodies if is_late else reversed(bodies):
+        system.post_webhook(body)
+
+    [message] = messages(system, owner)
+    assert (message["type"], message["direction"]) == ("image", "INBOUND")
 
 
 @pytest.mark.parametrize("threads", [None, []])

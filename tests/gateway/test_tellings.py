@@ -145,3 +145,108 @@ def test_words_without_a_type_are_a_text(system: System, owner: str) -> None:
 
     [message] = messages(system, owner)
     assert (message["type"], message["body"]) == ("text", "oi")
+
+
+def test_whom_two_tellings_name_otherwise_is_shown_alike_in_any_order(
+    system: System, owner: str, post: Any
+) -> None:
+    by_number = wire.status("w1", "sent")
+    by_user_id = wire.status("w1", "read", to=None, recipient_user_id="BR.77")
+
+    post(wire.statuses(by_number), wire.statuses(by_user_id))
+
+    [lead] = system.leads(owner)
+    assert (lead["userId"], lead["number"], lead["messageCount"]) == ("BR.77", None, 1)
+
+
+def test_a_contact_is_whose_number_it_is_however_it_is_written_and_whoever_stands_beside(
+    system: System, owner: str, post: Any
+) -> None:
+    ana = wire.text("w1", sender="551188887777")
+    bia = wire.text("w2", at=wire.NOON + 1, sender="5521977776666")
+    people = [
+        wire.contact(wire.ANA, "Ana", user_id="BR.1"),
+        wire.contact("5521977776666", "Bia", user_id="BR.2"),
+    ]
+
+    post(wire.messages(ana, bia, contacts=people))
+
+    found = {(lead["name"], lead["userId"]) for lead in system.leads(owner)}
+    assert found == {("Ana", "BR.1"), ("Bia", "BR.2")}
+
+
+def test_who_stands_beside_a_history_is_known_by_it(system: System, owner: str, post: Any) -> None:
+    value = wire.change(
+        "history",
+        history=[chunk(thread(old("w1")))],
+        contacts=[wire.contact(wire.ANA, "Ana", user_id="BR.1")],
+    )
+    post(wire.webhook(wire.entry(value)))
+
+    [lead] = system.leads(owner)
+    assert (lead["name"], lead["userId"]) == ("Ana", "BR.1")
+
+
+def test_two_attempts_to_pay_are_not_mixed(system: System, owner: str, post: Any) -> None:
+    def attempt(status: str, at: int, **told: Any) -> bytes:
+        transaction = {"id": f"T{at}", "status": status, **told}
+        paid = {"reference_id": "R", "transaction": transaction}
+        return wire.statuses(wire.status("w1", status, at=wire.NOON + at, type="payment", payment=paid))
+
+    post(attempt("pending", 1), attempt("failed", 2, error={"code": "x"}))
+
+    [message] = messages(system, owner)
+    assert message["billing"]["payment"]["transaction"] == {
+        "id": "T2",
+        "status": "failed",
+        "error": {"code": "x"},
+    }
+    assert [attempt["status"] for attempt in message["billing"]["payments"]] == ["pending", "failed"]
+
+
+def test_errors_of_a_failure_stay_in_their_order(system: System, owner: str, post: Any) -> None:
+    errors = [{"code": 131049}, {"code": 131026}, {"code": 131049}]
+
+    post(wire.statuses(wire.status("w1", "failed", errors=errors, extra=[3, 1, 2, 1])))
+
+    [message] = messages(system, owner)
+    assert message["errors"] == errors
+    assert message["billing"]["extra"] == [3, 1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        {"type": "revoke", "revoke": {"original_message_id": "w1"}},
+        {"type": "reaction", "reaction": {"message_id": "w1", "emoji": "👍"}},
+        {"type": "system", "system": {"type": "customer_identity_changed", "body": "x"}},
+    ],
+)
+def test_what_nobody_wrote_opens_no_ticket(
+    system: System, owner: str, post: Any, act: dict[str, Any]
+) -> None:
+    told = {**wire.text("w2"), **act}
+    del told["text"]
+
+    post(wire.messages(told))
+
+    assert system.execute("SELECT count(*) FROM tickets").fetchall() == [(0,)]
+
+
+def test_the_address_book_says_what_a_contact_is_called_and_not_what_its_id_is(
+    system: System, owner: str, post: Any
+) -> None:
+    card = {"full_name": "Ana S.", "phone_number": "+55 11 98888-7777", "user_id": "BR.1"}
+    entry = {
+        "type": "contact",
+        "contact": card,
+        "action": "add",
+        "metadata": {"timestamp": str(wire.NOON + 9)},
+    }
+    post(
+        wire.messages(wire.text("w1", sender="551188887777"), contacts=[]),
+        wire.webhook(wire.entry(wire.change("smb_app_state_sync", state_sync=[entry]))),
+    )
+
+    [lead] = system.leads(owner)
+    assert (lead["name"], lead["waId"], lead["userId"]) == ("Ana S.", "551188887777", "BR.1")
