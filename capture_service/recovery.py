@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from capture_service import fold, identity, imports, store
-from capture_service.ingest import DEFERRED_BYTES, Ingest, Outcome
+from capture_service.ingest import DEFERRED_BYTES, Ingest, Outcome, Webhook, read
 from plumbing import errors, postgres
 from protos.ids import uuid7
 
@@ -49,8 +49,6 @@ def replay(
         )
     )
     after = (rows.tenant_id, uuid.UUID(int=0)) if rows.tenant_id is not None else None
-    # Without quotes: it may be written as a number.
-    needles = [rows.mentions.encode()] if rows.mentions else None
     while True:
         chunk: list[store.KeptWebhook] = []
 
@@ -62,8 +60,7 @@ def replay(
             chunk[:] = store.list_ledger_rows(
                 conn, rows, after=after, count_max=_CHUNK_ROWS, bytes_max=_CHUNK_BYTES, is_locking=True
             )
-            chosen = [row for row in chunk if needles is None or _mentions(row, needles)]
-            return [row for row in chosen if not _is_sliced(row)]
+            return [row for row in chunk if not _is_sliced(row) and _is_asked_for(row, rows)]
 
         replayed, outcome = ingest.replay(choose, route_flag=route_flag, timeout_s=_CHUNK_TIMEOUT_S)
         if not chunk:
@@ -71,7 +68,7 @@ def replay(
         progress.webhooks_replayed += len(replayed)
         outcomes = [outcome]
         for row in chunk:
-            if _is_sliced(row) and (needles is None or _mentions(row, needles)):
+            if _is_sliced(row) and _is_asked_for(row, rows):
                 outcomes.append(ingest.apply_pending(row, on_slice=_nothing, route_flag=route_flag))
                 progress.webhooks_replayed += 1
         after = (chunk[-1].tenant_id, chunk[-1].id)
@@ -81,6 +78,21 @@ def replay(
             progress.messages_imported += len(outcome.inserted)
             progress.webhooks_failed += sum(state == "failed" for state in outcome.states.values())
         yield progress
+
+
+def _is_asked_for(row: store.KeptWebhook, rows: store.LedgerFilter) -> bool:
+    """Tell whether a webhook is of the number that is asked for, or of its account as a whole."""
+    if rows.mentions is None:
+        return True
+    body = row.opened()
+    # Without quotes: it may be written as a number.
+    if rows.mentions.encode() in body:
+        return True
+    if rows.account is None or rows.account.encode() not in body:
+        return False
+    # Every webhook names its account: what is about it names no number.
+    changes = read(Webhook(row.id, row.received_at, body)).changes
+    return any(("waba", rows.account) in change.routes for change in changes)
 
 
 def _is_sliced(row: store.KeptWebhook) -> bool:

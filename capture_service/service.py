@@ -571,6 +571,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             to_time=min(now, request.to_time.ToDatetime(UTC)) if request.HasField("to_time") else now,
             parser_version_below=request.parser_version_below or None,
             mentions=request.phone_number_id or None,
+            account=self._account_of(request.phone_number_id),
         )
         if tenant_id is not None and not is_service:
             asker = tenant_id
@@ -588,6 +589,15 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             yield _progress(progress)
         if not progress.webhooks_done:
             yield _progress(progress)
+
+    def _account_of(self, phone_number_id: str) -> str | None:
+        """Name the WABA of a number that is registered."""
+        key = ("phone_number", phone_number_id)
+        routes = postgres.run_read(
+            self._pool, lambda conn: store.find_routes(conn, [key]), timeout_s=_remaining_s()
+        )
+        instance = routes[key].instance if key in routes else None
+        return instance.waba_id if instance else None
 
     def CreateExport(self, request: pb.CreateExportRequest, context: grpc.ServicerContext) -> pb.Export:
         caller = calls.current().caller

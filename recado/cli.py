@@ -271,24 +271,31 @@ def add_instance(
 @click.option(
     "--state",
     "states",
-    default="failed,unrouted",
-    show_default=True,
-    help="Which kept webhooks, separated by commas: failed, unrouted, processed, ignored, or all.",
+    help="Which kept webhooks, separated by commas: failed, unrouted, processed, ignored, or all. "
+    "Default: failed,unrouted; all with --outdated or --parser-version-below.",
 )
 @click.option("--tenant", help="Only this tenant's. Default: everybody's.")
-@click.option("--number", help="Only those of this number (Meta's phone number id).")
+@click.option(
+    "--number", help="Only those of this number (Meta's phone number id), and of its account as a whole."
+)
 @click.option(
     "--outdated", "is_outdated", is_flag=True, help="Only those that an older version of Recado read last."
+)
+@click.option(
+    "--parser-version-below",
+    type=click.IntRange(min=1),
+    help="Only those read last by a parser before this version, as GET /batches/{id} names it.",
 )
 @click.option("--from", "from_time", type=_Moment(), help="Only those received from then on.")
 @click.option("--to", "to_time", type=_Moment(), help="Only those received before then.")
 @click.option("--list", "is_list", is_flag=True, help="Show what failed and why; apply nothing.")
 def replay(
     data: Path,
-    states: str,
+    states: str | None,
     tenant: str | None,
     number: str | None,
     is_outdated: bool,
+    parser_version_below: int | None,
     from_time: datetime | None,
     to_time: datetime | None,
     is_list: bool,
@@ -300,7 +307,9 @@ def replay(
     if is_list:
         replaying.show_failures(Connection(data), tenant=tenant)
         return
-    names = [part for part in re.split(r"[\s,]+", states) if part]
+    # What an upgrade concerns was applied, if not all of it understood.
+    usual = "all" if is_outdated or parser_version_below else "failed,unrouted"
+    names = [part for part in re.split(r"[\s,]+", usual if states is None else states) if part]
     if names == ["all"]:
         names = list(replaying.STATES)
     for name in names:
@@ -314,6 +323,7 @@ def replay(
         tenant=tenant or "",
         number=number or "",
         is_outdated=is_outdated,
+        parser_version_below=parser_version_below,
         from_time=from_time,
         to_time=to_time,
     )

@@ -37,15 +37,18 @@ def run(
     tenant: str,
     number: str,
     is_outdated: bool,
+    parser_version_below: int | None,
     from_time: datetime | None,
     to_time: datetime | None,
 ) -> bool:
     """Replay with a progress bar, print the outcome, and tell whether nothing failed again."""
+    below = [ledger.PARSER_VERSION] if is_outdated else []
+    below += [parser_version_below] if parser_version_below else []
     request = pb.ReplayWebhooksRequest(
         states=[STATES[state] for state in states],
         tenant=tenant,
         phone_number_id=number,
-        parser_version_below=ledger.PARSER_VERSION if is_outdated else 0,
+        parser_version_below=min(below, default=0),
         from_time=_timestamp(from_time),
         to_time=_timestamp(to_time),
     )

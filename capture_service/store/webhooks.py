@@ -121,7 +121,9 @@ class LedgerFilter(msgspec.Struct, frozen=True, kw_only=True):
     ids: list[uuid.UUID] | None = None
     parser_version_below: int | None = None
     mentions: str | None = None
-    """Rows whose body holds this JSON string; for the caller to look for, the body is compressed."""
+    """Rows whose body holds this number (Meta's id); for the caller to look for, the body is compressed."""
+    account: str | None = None
+    """Beside those that `mentions` names: rows about this WABA as a whole; for the caller as well."""
 
 
 def _matching(rows: LedgerFilter) -> LiteralString:

@@ -112,3 +112,28 @@ def test_a_replay_can_be_limited_to_a_number_and_to_older_parsers(
     assert replayed(mentions="333") == 0
     assert replayed(parser_version_below=1) == 0
     assert replayed(parser_version_below=1000) == 2
+
+
+def test_a_replay_of_a_number_includes_what_is_about_its_account_as_a_whole(
+    ingest: Ingest, pool: postgres.Pool, register: Callable[..., None], query: Query
+) -> None:
+    register()
+    register(number_id="222")
+    register(number_id="333", waba_id="444")
+    banned = {"field": "account_update", "value": {"event": "DISABLED_UPDATE"}}
+    other = wire.change(number_id="222", messages=[wire.text("w2")], contacts=[wire.contact()])
+    bodies = [
+        wire.messages(wire.text("w1")),
+        wire.webhook(wire.entry(other)),
+        wire.webhook(wire.entry(banned)),
+        wire.webhook(wire.entry(banned, id="444")),
+    ]
+    ingest.accept([(body, wire.RECEIVED_AT) for body in bodies], timeout_s=20)
+    query("TRUNCATE whatsapp_messages, account_events")
+
+    limits = store.LedgerFilter(tenant_id=1, mentions=wire.NUMBER_ID, account=wire.WABA_ID)
+    *_, progress = recovery.replay(ingest, pool, limits)
+
+    assert (progress.webhooks_done, progress.webhooks_replayed) == (4, 2)
+    assert query("SELECT wamid FROM whatsapp_messages") == [{"wamid": "w1"}]
+    assert query("SELECT account_id FROM account_events") == [{"account_id": wire.WABA_ID}]
