@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias, cast
 
 import msgspec
@@ -41,9 +41,7 @@ _PAUSE_S: Final = 0.002
 # Of one webhook, kept with it: 3 MB can hold a million items, and a page lists many webhooks.
 _FAULTS_MAX: Final = 100
 
-# When a number is said that anything WhatsApp says takes the place of.
 _NO_LEAD: Final = uuid.UUID(int=0)
-_BEFORE_ALL: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Clock = Callable[[], datetime]
 
@@ -998,12 +996,7 @@ def _lead_changes(
                 kind="group" if person.group else "person",
                 created_at=moment_of(lead_id),
             )
-        change.say("wa_id", person.number, _BEFORE_ALL)
-        change.say("wa_id", person.wa_id, person.said_at)
-        change.say("user_id", person.bsuid, person.said_at)
-        change.say("username", person.username, person.said_at)
-        change.say("profile_name", person.name, person.said_at)
-        change.say("saved_name", person.saved_name, person.said_at)
+        change.hear(person)
         # What is told again opens nothing: its ticket may have been closed since.
         if (
             isinstance(item, Event)

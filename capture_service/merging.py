@@ -7,12 +7,13 @@ of the other becomes its own, and `lead_merges` remembers what moved.
 import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from capture_service import fold, store
+from capture_service import fold, parting, store
 from plumbing import errors, postgres
+from protos import jobs
 from protos.ids import uuid7
 
 _TIMEOUT_S: Final = 60.0
@@ -76,59 +77,86 @@ def _unite(
     return survivor.id
 
 
-def undo(
-    pool: postgres.Pool, *, tenant: str, survivor_id: uuid.UUID, merge_id: uuid.UUID, now: datetime
-) -> uuid.UUID:
-    """Part two leads again and give the id of the one that has come back.
+class Parted(NamedTuple):
+    lead_id: uuid.UUID
+    """The one that has come back."""
+    sync_id: uuid.UUID | None
+    """Of the job that divides what came while both were one; None when they had been parted before."""
 
-    What came since the merge stays with the survivor unless the other's identifiers name it. The two
-    are not merged again by themselves. A merge undone before is left as it is. Raises NotFound.
+
+def undo(
+    pool: postgres.Pool,
+    *,
+    tenant: str,
+    survivor_id: uuid.UUID,
+    merge_id: uuid.UUID,
+    now: datetime,
+    requested_by: str | None = None,
+) -> Parted:
+    """Part two leads again. The two are not merged again by themselves.
+
+    What the merge moved goes back at once. What came since is divided by a job, as is how the two are
+    shown: until then the survivor has it all and is shown as before the merge. A merge undone before is
+    left as it is. Raises NotFound.
     """
 
-    def work(conn: postgres.Transaction) -> uuid.UUID:
+    def work(conn: postgres.Transaction) -> Parted:
         tenant_id = _tenant(conn, tenant)
         merges = store.list_lead_merges(conn, tenant_id=tenant_id, survivor_id=survivor_id)
         merge = next((row for row in merges if row.id == merge_id), None)
         if merge is None:
             raise errors.NotFound("no such merge")
         if merge.undone_at:
-            return merge.merged_id
-        store.hold_messages(conn, tenant_id=tenant_id, from_lead=survivor_id, only=merge.message_ids)
-        rows = store.lock_leads(conn, tenant_id=tenant_id, ids=[survivor_id, merge.merged_id])
-        if any(row.id == survivor_id and row.merged_into for row in rows):
-            raise errors.FailedPrecondition("the lead became part of another since: undo that merge first")
-        back = merge.merged_id
-        store.set_merged_into(conn, tenant_id=tenant_id, lead_id=back, survivor_id=None)
-        store.give_back_merged(conn, tenant_id=tenant_id, lead_id=back, survivor_id=survivor_id)
-        store.move_messages(
-            conn, tenant_id=tenant_id, from_lead=survivor_id, to_lead=back, only=merge.message_ids
-        )
-        identifiers = msgspec.json.decode(merge.identifiers, type=list[tuple[str, str]])
-        store.move_identifiers(
-            conn, tenant_id=tenant_id, from_lead=survivor_id, to_lead=back, only=identifiers
-        )
-        before = msgspec.json.decode(merge.survivor_before, type=store.LeadRow)
-        ticket = store.find_open_ticket(conn, tenant_id=tenant_id, lead_id=survivor_id)
-        store.show_lead_as(
-            conn, tenant_id=tenant_id, lead=msgspec.structs.replace(before, open_ticket_id=ticket)
-        )
-        for lead_id in (survivor_id, back):
-            store.open_missing_conversations(
-                conn,
-                tenant_id=tenant_id,
-                lead_id=lead_id,
-                ids={
-                    instance: uuid7(now)
-                    for instance in store.instances_of_messages(conn, tenant_id=tenant_id, lead_id=lead_id)
-                },
-            )
-            store.recount_lead(conn, tenant_id=tenant_id, lead_id=lead_id)
-            store.delete_empty_conversations(conn, tenant_id=tenant_id, lead_id=lead_id)
+            return Parted(merge.merged_id, None)
+        _give_back(conn, tenant_id, merge)
+        both = {survivor_id, merge.merged_id}
+        parting.settle(conn, tenant_id=tenant_id, leads=both)
         store.mark_merge_undone(conn, tenant_id=tenant_id, id=merge_id, at=now)
-        _tell(conn, tenant_id, [survivor_id, back])
-        return back
+        _tell(conn, tenant_id, [*both])
+        sync = store.restart_recovery(
+            conn, tenant_id=tenant_id, id=uuid7(now), lead_id=survivor_id, requested_by=requested_by
+        )
+        arguments = {"tenant": tenant, "sync_id": str(sync.id)}
+        store.insert_outbox_rows(conn, [store.OutboxRow(tenant_id, sync.id, jobs.RUN_SYNC.name, arguments)])
+        return Parted(merge.merged_id, sync.id)
 
     return postgres.run_transaction(pool, work, timeout_s=_TIMEOUT_S)
+
+
+def _give_back(conn: postgres.Transaction, tenant_id: int, merge: store.LeadMergeRow) -> None:
+    """Give the merged lead what moved, and show both by what is theirs for certain."""
+    survivor_id, back = merge.survivor_id, merge.merged_id
+    store.hold_messages(conn, tenant_id=tenant_id, from_lead=survivor_id, only=merge.message_ids)
+    rows = {row.id: row for row in store.lock_leads(conn, tenant_id=tenant_id, ids=[survivor_id, back])}
+    if rows[survivor_id].merged_into:
+        raise errors.FailedPrecondition("the lead became part of another since: undo that merge first")
+    store.set_merged_into(conn, tenant_id=tenant_id, lead_id=back, survivor_id=None)
+    store.give_back_merged(conn, tenant_id=tenant_id, lead_id=back, survivor_id=survivor_id)
+    store.move_messages(
+        conn, tenant_id=tenant_id, from_lead=survivor_id, to_lead=back, only=merge.message_ids
+    )
+    identifiers = msgspec.json.decode(merge.identifiers, type=list[tuple[str, str]])
+    store.move_identifiers(conn, tenant_id=tenant_id, from_lead=survivor_id, to_lead=back, only=identifiers)
+    ticket = store.find_open_ticket(conn, tenant_id=tenant_id, lead_id=survivor_id)
+    before = msgspec.json.decode(merge.survivor_before, type=store.LeadRow)
+    store.show_lead_as(conn, tenant_id=tenant_id, lead=_for_now(before, ticket))
+    store.show_lead_as(conn, tenant_id=tenant_id, lead=_for_now(rows[back], None))
+
+
+def _for_now(row: store.LeadRow, ticket: uuid.UUID | None) -> store.LeadRow:
+    """Show a lead thus until something is said of it, however long ago.
+
+    Who was the survivor before may be somebody whom another merge brought, undone or made since.
+    """
+    return msgspec.structs.replace(
+        row,
+        profile_name_at=None,
+        saved_name_at=None,
+        username_at=None,
+        wa_id_at=None,
+        user_id_at=None,
+        open_ticket_id=ticket,
+    )
 
 
 def _tell(conn: postgres.Transaction, tenant_id: int, leads: Sequence[uuid.UUID]) -> None:
@@ -160,11 +188,7 @@ def _joined(survivor: store.LeadRow, merged: store.LeadRow, ticket: uuid.UUID | 
     """Show the survivor by what was said last of either."""
     shown = store.LeadChange(tenant_id=0, id=survivor.id)
     for row in (survivor, merged):
-        shown.say("profile_name", row.profile_name, row.profile_name_at)
-        shown.say("saved_name", row.saved_name, row.saved_name_at)
-        shown.say("username", row.username, row.username_at)
-        shown.say("wa_id", row.wa_id, row.wa_id_at)
-        shown.say("user_id", row.user_id, row.user_id_at)
+        shown.adopt(row)
     return store.LeadRow(
         id=survivor.id,
         profile_name=shown.profile_name,

@@ -5,14 +5,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from capture_service import fold, identity, imports, store
+from capture_service import fold, identity, imports, parting, store
 from capture_service.ingest import DEFERRED_BYTES, Ingest, Outcome, Webhook, read
 from plumbing import errors, postgres
-from protos.ids import uuid7
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +22,10 @@ _CHUNK_BYTES: Final = 2 * 1024 * 1024
 _SCAN_ROWS: Final = 2_000
 _SCAN_BYTES: Final = 8 * 1024 * 1024
 _CHUNK_TIMEOUT_S: Final = 30.0
+# It counts and places all messages of several leads.
+_PART_TIMEOUT_S: Final = 120.0
+_ADDRESS_BOOK: Final = b'"state_sync"'
+_NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789"))
 # While a recovery is at work its outbox row is not handed over again.
 _LEASE: Final = timedelta(minutes=2)
 
@@ -34,6 +37,21 @@ class Progress(msgspec.Struct):
     webhooks_replayed: int = 0
     webhooks_failed: int = 0
     messages_imported: int = 0
+
+
+class _Needles(NamedTuple):
+    """How webhooks name a lead."""
+
+    strings: list[bytes]
+    numbers: list[bytes]
+    """Digits alone: an address book writes a number as people do."""
+
+    def are_in(self, row: store.KeptWebhook) -> bool:
+        body = row.opened()
+        if any(string in body for string in self.strings):
+            return True
+        digits = body.translate(None, _NO_DIGITS) if _ADDRESS_BOOK in body else b""
+        return any(number in digits for number in self.numbers)
 
 
 def replay(
@@ -175,14 +193,14 @@ def run_sync(
     in progress, for the next attempt; any other fault ends it as failed, with the reason.
     """
 
-    def begin(conn: postgres.Transaction) -> tuple[store.SyncLogRow, list[bytes]]:
+    def begin(conn: postgres.Transaction) -> tuple[store.SyncLogRow, _Needles]:
         tenant_id = store.find_tenant(conn, tenant)
         sync = store.find_sync(conn, tenant_id=tenant_id, id=sync_id) if tenant_id is not None else None
         if sync is None or sync.lead_id is None:
             raise errors.NotFound("no such sync")
         if sync.status in ("completed", "failed"):
             store.delete_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id)
-            return sync, []
+            return sync, _needles([])
         store.update_sync(
             conn,
             tenant_id=sync.tenant_id,
@@ -206,6 +224,7 @@ def run_sync(
             detail = imports.run(pool, sync, on_chunk=at_work)
         else:
             apply_unrouted(ingest, pool, tenant)
+            _part(pool, sync, clock=clock, at_work=at_work)
             _replay_lead(ingest, pool, sync, needles, before=clock(), at_work=at_work)
         _finish(pool, sync, status="completed", now=clock(), detail=detail)
     except errors.RecadoError as error:
@@ -233,34 +252,51 @@ def _step(sync: store.SyncLogRow) -> str:
     return "compare" if sync.step == "compare" else "import"
 
 
+def _part(
+    pool: postgres.Pool,
+    sync: store.SyncLogRow,
+    *,
+    clock: Callable[[], datetime],
+    at_work: Callable[[postgres.Transaction], None],
+) -> None:
+    """Divide what a lead has with those that were parted from it, if any, by what the ledger says of each."""
+    tenant_id, survivor_id = sync.tenant_id, sync.lead_id
+    assert survivor_id
+
+    def find(conn: postgres.Transaction) -> list[tuple[str, str]]:
+        parted = store.list_parted(conn, tenant_id=tenant_id, survivor_id=survivor_id)
+        return [
+            identifier
+            for lead_id in ([survivor_id, *parted] if parted else [])
+            for identifier in store.identifiers_of_lead(conn, tenant_id=tenant_id, lead_id=lead_id)
+        ]
+
+    identifiers = postgres.run_read(pool, find, timeout_s=_CHUNK_TIMEOUT_S)
+    if not identifiers:
+        return
+    needles = _needles(identifiers)
+    told = parting.Told()
+    for rows, _ in _scan(pool, sync, needles, before=clock(), percent_max=45, at_work=at_work):
+        postgres.run_read(
+            pool, lambda conn, rows=rows: parting.listen(conn, told, rows), timeout_s=_CHUNK_TIMEOUT_S
+        )
+    postgres.run_transaction(
+        pool,
+        lambda conn: parting.divide(conn, tenant_id=tenant_id, survivor_id=survivor_id, told=told),
+        timeout_s=_PART_TIMEOUT_S,
+    )
+
+
 def _replay_lead(
     ingest: Ingest,
     pool: postgres.Pool,
     sync: store.SyncLogRow,
-    needles: list[bytes],
+    needles: _Needles,
     *,
     before: datetime,
     at_work: Callable[[postgres.Transaction], None],
 ) -> None:
-    scope = store.LedgerFilter(tenant_id=sync.tenant_id, to_time=before)
-    total = postgres.run_read(pool, lambda c: store.count_ledger_rows(c, scope), timeout_s=_CHUNK_TIMEOUT_S)
-    after: store.LeadKey = (sync.tenant_id, uuid.UUID(int=0))
-    done = 0
-    lease_until = time.monotonic()
-    while True:
-        rows = postgres.run_read(
-            pool,
-            lambda conn, after=after: store.list_ledger_rows(
-                conn, scope, after=after, count_max=_SCAN_ROWS, bytes_max=_SCAN_BYTES, is_locking=False
-            ),
-            timeout_s=_CHUNK_TIMEOUT_S,
-        )
-        if not rows:
-            return
-        after = (rows[-1].tenant_id, rows[-1].id)
-        done += len(rows)
-        matching = [row for row in rows if _mentions(row, needles)]
-        percent = min(95, 95 * done // max(total, 1))
+    for matching, percent in _scan(pool, sync, needles, before=before, percent_max=95, at_work=at_work):
 
         def note(conn: postgres.Transaction, outcome: Outcome, percent: int = percent) -> None:
             store.add_to_sync(
@@ -292,12 +328,43 @@ def _replay_lead(
                 postgres.run_transaction(
                     pool, lambda conn, outcome=outcome: note(conn, outcome), timeout_s=_CHUNK_TIMEOUT_S
                 )
+
+
+def _scan(
+    pool: postgres.Pool,
+    sync: store.SyncLogRow,
+    needles: _Needles,
+    *,
+    before: datetime,
+    percent_max: int,
+    at_work: Callable[[postgres.Transaction], None],
+) -> Iterator[tuple[list[store.KeptWebhook], int]]:
+    """Read the tenant's ledger in its order; yield the webhooks that name the lead, and the percentage."""
+    scope = store.LedgerFilter(tenant_id=sync.tenant_id, to_time=before)
+    total = postgres.run_read(pool, lambda c: store.count_ledger_rows(c, scope), timeout_s=_CHUNK_TIMEOUT_S)
+    after: store.LeadKey = (sync.tenant_id, uuid.UUID(int=0))
+    done = 0
+    lease_until = time.monotonic()
+    while True:
+        rows = postgres.run_read(
+            pool,
+            lambda conn, after=after: store.list_ledger_rows(
+                conn, scope, after=after, count_max=_SCAN_ROWS, bytes_max=_SCAN_BYTES, is_locking=False
+            ),
+            timeout_s=_CHUNK_TIMEOUT_S,
+        )
+        if not rows:
+            return
+        after = (rows[-1].tenant_id, rows[-1].id)
+        done += len(rows)
+        percent = min(percent_max, percent_max * done // max(total, 1))
+        yield [row for row in rows if needles.are_in(row)], percent
         if time.monotonic() >= lease_until:
             lease_until = time.monotonic() + 10
 
             def beat(conn: postgres.Transaction, percent: int = percent) -> None:
                 store.add_to_sync(conn, tenant_id=sync.tenant_id, id=sync.id, percent=percent, messages=0)
-                store.postpone_outbox_row(conn, tenant_id=sync.tenant_id, id=sync.id, by=_LEASE)
+                at_work(conn)
 
             postgres.run_transaction(pool, beat, timeout_s=_CHUNK_TIMEOUT_S)
 
@@ -333,7 +400,7 @@ def _finish(
                 conn,
                 tenant_id=sync.tenant_id,
                 lead_id=lead_id,
-                ids={sync.instance_id: uuid7(now)} if sync.instance_id else {},
+                instances=[sync.instance_id] if sync.instance_id else [],
             )
             store.recount_lead(conn, tenant_id=sync.tenant_id, lead_id=lead_id)
         has_ended = store.update_sync(
@@ -359,17 +426,13 @@ def _finish(
     postgres.run_transaction(pool, work, timeout_s=_CHUNK_TIMEOUT_S)
 
 
-def _needles(identifiers: list[tuple[str, str]]) -> list[bytes]:
-    """Give the JSON strings by which a webhook names the lead, both forms of a number included."""
-    values: set[str] = set()
-    for _, value in identifiers:
-        values.add(value)
-        values |= set(identity.written_forms(value))
+def _needles(identifiers: list[tuple[str, str]]) -> _Needles:
+    """Give the JSON strings by which a webhook names the lead, every form of a number included."""
+    values = {value for _, value in identifiers}
+    numbers = {form for value in values if value.isdigit() for form in identity.written_forms(value)}
+    values |= numbers | {f"+{number}" for number in numbers}
     # Some who write JSON escape the slash.
     values |= {value.replace("/", "\\/") for value in values}
-    return [b'"%b"' % value.encode() for value in sorted(values)]
-
-
-def _mentions(row: store.KeptWebhook, needles: list[bytes]) -> bool:
-    body = row.opened()
-    return any(needle in body for needle in needles)
+    return _Needles(
+        [b'"%b"' % value.encode() for value in sorted(values)], [n.encode() for n in sorted(numbers)]
+    )

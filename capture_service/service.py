@@ -270,9 +270,15 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         postgres.run_read(
             self._pool, lambda conn: self._tenant_of_lead(conn, lead_id), timeout_s=_remaining_s()
         )
-        merging.undo(
-            self._pool, tenant=caller.tenant, survivor_id=lead_id, merge_id=merge_id, now=self._clock()
+        parted = merging.undo(
+            self._pool,
+            tenant=caller.tenant,
+            survivor_id=lead_id,
+            merge_id=merge_id,
+            now=self._clock(),
+            requested_by=caller.subject,
         )
+        self._sweeper.wake()
 
         def work(conn: postgres.Transaction) -> store.LeadMergeRow:
             tenant_id = self._tenant_of_lead(conn, lead_id)
@@ -280,7 +286,9 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             self._audit(conn, tenant_id, "merge.undo", lead_id)
             return next(row for row in rows if row.id == merge_id)
 
-        return _lead_merge(postgres.run_transaction(self._pool, work, timeout_s=_remaining_s()))
+        merge = _lead_merge(postgres.run_transaction(self._pool, work, timeout_s=_remaining_s()))
+        merge.sync_id = str(parted.sync_id or "")
+        return merge
 
     def ListSyncs(self, request: pb.ListSyncsRequest, context: grpc.ServicerContext) -> pb.ListSyncsResponse:
         caller = calls.current().caller

@@ -154,6 +154,6 @@ def list_merges(call: Call, lead_id: str) -> shapes.Merges:
 
 
 def undo_merge(call: Call, lead_id: str, merge_id: str) -> shapes.Merge:
-    """Part a lead from one that was merged into it."""
+    """Part a lead from one that was merged into it. What came since is divided by the recovery `syncId`."""
     request = capture_pb2.UndoLeadMergeRequest(lead_id=lead_id, merge_id=merge_id)
     return render.lead_merge(call.capture("UndoLeadMerge", request))

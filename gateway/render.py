@@ -288,6 +288,7 @@ def lead_merge(row: capture_pb2.LeadMerge) -> shapes.Merge:
         row.message_count,
         moment(row, "merged_at"),
         moment(row, "undone_at"),
+        row.sync_id or None,
     )
 
 

@@ -279,12 +279,15 @@ class Tickets(Struct):
 
 
 class Merge(Struct, rename="camel"):
+    """`syncId`, in the answer to an undo, is the recovery that divides what came while both were one."""
+
     id: Identifier
     lead_id: Identifier
     merged_lead_id: Identifier
     message_count: int
     merged_at: Moment | None
     undone_at: Moment | None
+    sync_id: Identifier | None
 
 
 class Merges(Struct):

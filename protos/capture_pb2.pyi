@@ -388,20 +388,22 @@ class ListLeadMergesResponse(_message.Message):
     def __init__(self, merges: _Optional[_Iterable[_Union[LeadMerge, _Mapping]]] = ...) -> None: ...
 
 class LeadMerge(_message.Message):
-    __slots__ = ("id", "lead_id", "merged_lead_id", "message_count", "merged_at", "undone_at")
+    __slots__ = ("id", "lead_id", "merged_lead_id", "message_count", "merged_at", "undone_at", "sync_id")
     ID_FIELD_NUMBER: _ClassVar[int]
     LEAD_ID_FIELD_NUMBER: _ClassVar[int]
     MERGED_LEAD_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
     MERGED_AT_FIELD_NUMBER: _ClassVar[int]
     UNDONE_AT_FIELD_NUMBER: _ClassVar[int]
+    SYNC_ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     lead_id: str
     merged_lead_id: str
     message_count: int
     merged_at: _timestamp_pb2.Timestamp
     undone_at: _timestamp_pb2.Timestamp
-    def __init__(self, id: _Optional[str] = ..., lead_id: _Optional[str] = ..., merged_lead_id: _Optional[str] = ..., message_count: _Optional[int] = ..., merged_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., undone_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    sync_id: str
+    def __init__(self, id: _Optional[str] = ..., lead_id: _Optional[str] = ..., merged_lead_id: _Optional[str] = ..., message_count: _Optional[int] = ..., merged_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., undone_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., sync_id: _Optional[str] = ...) -> None: ...
 
 class UndoLeadMergeRequest(_message.Message):
     __slots__ = ("lead_id", "merge_id")

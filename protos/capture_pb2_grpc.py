@@ -276,7 +276,8 @@ class CaptureServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UndoLeadMerge(self, request, context):
-        """Part a lead from one that was merged into it; the two are not merged again by themselves.
+        """Part a lead from one that was merged into it; the two are not merged again by themselves. What the merge
+        moved goes back at once; what came since, and how both are shown, a recovery decides by the ledger.
         Scope: leads:write.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -2,17 +2,23 @@
 
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, LiteralString, NamedTuple, TypeAlias
 
 import msgspec
 from psycopg import Connection
 from psycopg.rows import args_row, kwargs_row, scalar_row
 
+from capture_service import identity
 from capture_service.store.rows import IdentifierKey, LeadKey, json_rows
 from protos.ids import moment_of
 
 _Said: TypeAlias = Literal["profile_name", "saved_name", "username", "wa_id", "user_id"]
+_SAID: Final[tuple[_Said, ...]] = ("profile_name", "saved_name", "username", "wa_id", "user_id")
+
+
+# When a number is said that anything WhatsApp says takes the place of.
+_BEFORE_ALL: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class KnownLead(NamedTuple):
@@ -91,6 +97,20 @@ class LeadChange(msgspec.Struct, kw_only=True):
             return
         setattr(self, name, value)
         setattr(self, f"{name}_at", at)
+
+    def hear(self, person: identity.Person) -> None:
+        """Note what an item says of a person."""
+        self.say("wa_id", person.number, _BEFORE_ALL)
+        self.say("wa_id", person.wa_id, person.said_at)
+        self.say("user_id", person.bsuid, person.said_at)
+        self.say("username", person.username, person.said_at)
+        self.say("profile_name", person.name, person.said_at)
+        self.say("saved_name", person.saved_name, person.said_at)
+
+    def adopt(self, other: object) -> None:
+        """Note what was said of another, a LeadChange or a LeadRow, who is the same."""
+        for name in _SAID:
+            self.say(name, getattr(other, name), getattr(other, f"{name}_at"))
 
 
 def _latest(name: LiteralString) -> LiteralString:
@@ -195,6 +215,22 @@ def upsert_conversations(
         {"rows": json_rows(changes)},
     )
     return {(tenant_id, lead_id, instance_id): is_new for tenant_id, lead_id, instance_id, is_new in rows}
+
+
+def forget_unsaid(conn: Connection[Any], *, tenant_id: int, ids: Collection[uuid.UUID]) -> None:
+    """Take from these leads what they were shown by for the time being and nothing has said since."""
+    conn.execute(
+        """
+        UPDATE leads
+        SET profile_name = CASE WHEN profile_name_at IS NOT NULL THEN profile_name END,
+          saved_name = CASE WHEN saved_name_at IS NOT NULL THEN saved_name END,
+          username = CASE WHEN username_at IS NOT NULL THEN username END,
+          wa_id = CASE WHEN wa_id_at IS NOT NULL THEN wa_id END,
+          user_id = CASE WHEN user_id_at IS NOT NULL THEN user_id END
+        WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s)
+        """,
+        {"tenant_id": tenant_id, "ids": list(ids)},
+    )
 
 
 def hold_leads(conn: Connection[Any], keys: Collection[LeadKey]) -> None:

@@ -1,13 +1,16 @@
 """Leads that were found to be one person, and what is needed to part them again."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
 import msgspec
 from psycopg import Connection
 from psycopg.rows import kwargs_row, scalar_row
+
+from capture_service import ids
+from capture_service.store.rows import IdentifierKey
 
 
 class LeadMergeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,19 +171,16 @@ def move_rest(
     two running recoveries the moved one has failed: either lead can have one alone.
     """
     both = {"tenant_id": tenant_id, "from_lead": from_lead, "to_lead": to_lead, "at": at}
-    conn.execute(
-        """
-        INSERT INTO conversations (tenant_id, lead_id, instance_id, id, created_at)
-        SELECT tenant_id, %(to_lead)s, instance_id, id, created_at
-        FROM conversations
-        WHERE tenant_id = %(tenant_id)s AND lead_id = %(from_lead)s
-        ON CONFLICT (tenant_id, lead_id, instance_id) DO NOTHING
-        """,
-        both,
-    )
-    conn.execute(
-        "DELETE FROM conversations WHERE tenant_id = %(tenant_id)s AND lead_id = %(from_lead)s", both
-    )
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        instances = cursor.execute(
+            """
+            DELETE FROM conversations
+            WHERE tenant_id = %(tenant_id)s AND lead_id = %(from_lead)s
+            RETURNING instance_id
+            """,
+            both,
+        ).fetchall()
+    open_missing_conversations(conn, tenant_id=tenant_id, lead_id=to_lead, instances=instances)
     conn.execute(
         """
         UPDATE tickets t
@@ -212,10 +212,71 @@ def move_rest(
     )
 
 
+def list_parted(conn: Connection[Any], *, tenant_id: int, survivor_id: uuid.UUID) -> list[uuid.UUID]:
+    """List the leads that were parted from this one and have not become part of another since."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT DISTINCT l.id
+            FROM lead_merges m
+            JOIN leads l ON l.tenant_id = m.tenant_id AND l.id = m.merged_id
+            WHERE m.tenant_id = %(tenant_id)s AND m.survivor_id = %(survivor_id)s
+              AND m.undone_at IS NOT NULL AND l.merged_into IS NULL
+            """,
+            {"tenant_id": tenant_id, "survivor_id": survivor_id},
+        ).fetchall()
+
+
+def identifiers_since_merge(
+    conn: Connection[Any], *, tenant_id: int, survivor_id: uuid.UUID
+) -> set[IdentifierKey]:
+    """Give what a lead got only after another, that was parted from it again, was part of it.
+
+    That is what it was named with, and what other merges brought.
+    """
+    return set(
+        conn.execute(
+            """
+            WITH parted AS (
+              SELECT min(merged_at) AS merged_at FROM lead_merges
+              WHERE tenant_id = %(tenant_id)s AND survivor_id = %(survivor_id)s AND undone_at IS NOT NULL
+            )
+            SELECT i.tenant_id, i.kind, i.value
+            FROM lead_identifiers i, parted
+            WHERE i.tenant_id = %(tenant_id)s AND i.lead_id = %(survivor_id)s
+              AND (
+                i.created_at > parted.merged_at
+                OR EXISTS (
+                  SELECT FROM lead_merges m
+                  WHERE m.tenant_id = %(tenant_id)s AND m.survivor_id = %(survivor_id)s
+                    AND m.undone_at IS NULL AND m.merged_at > parted.merged_at
+                    AND m.identifiers::jsonb @> jsonb_build_array(jsonb_build_array(i.kind, i.value))
+                )
+              )
+            """,
+            {"tenant_id": tenant_id, "survivor_id": survivor_id},
+        )
+    )
+
+
+def leads_of_messages(
+    conn: Connection[Any], *, tenant_id: int, leads: Collection[uuid.UUID]
+) -> list[tuple[uuid.UUID, uuid.UUID]]:
+    """Give (message, lead) of everything that these leads wrote, were written, or did to a message."""
+    return conn.execute(
+        """
+        SELECT id, coalesce(lead_id, act_lead_id)
+        FROM whatsapp_messages
+        WHERE tenant_id = %(tenant_id)s AND (lead_id = ANY(%(leads)s) OR act_lead_id = ANY(%(leads)s))
+        """,
+        {"tenant_id": tenant_id, "leads": list(leads)},
+    ).fetchall()
+
+
 def open_missing_conversations(
-    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, ids: Mapping[int, uuid.UUID]
+    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, instances: Collection[int]
 ) -> None:
-    """Open a lead's conversations with these instances (id of the instance -> of the conversation)."""
+    """Open a lead's conversations with these instances (internal ids)."""
     conn.execute(
         """
         INSERT INTO conversations (tenant_id, lead_id, instance_id, id)
@@ -226,8 +287,8 @@ def open_missing_conversations(
         {
             "tenant_id": tenant_id,
             "lead_id": lead_id,
-            "instances": list(ids),
-            "ids": list(ids.values()),
+            "instances": list(instances),
+            "ids": [ids.conversation_id(lead_id, instance) for instance in instances],
         },
     )
 
@@ -352,6 +413,20 @@ def list_lead_merges(conn: Connection[Any], *, tenant_id: int, survivor_id: uuid
             """,
             {"tenant_id": tenant_id, "survivor_id": survivor_id},
         ).fetchall()
+
+
+def hand_over_merge(
+    conn: Connection[Any], *, tenant_id: int, merge: LeadMergeRow, survivor_id: uuid.UUID
+) -> None:
+    """Let what one merge brought be part of another lead than the one it was merged into."""
+    conn.execute(
+        """
+        UPDATE lead_merges SET survivor_id = %(survivor_id)s WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+        """,
+        {"tenant_id": tenant_id, "id": merge.id, "survivor_id": survivor_id},
+    )
+    set_merged_into(conn, tenant_id=tenant_id, lead_id=merge.merged_id, survivor_id=survivor_id)
+    give_back_merged(conn, tenant_id=tenant_id, lead_id=survivor_id, survivor_id=merge.survivor_id)
 
 
 def mark_merge_undone(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, at: datetime) -> None:

@@ -97,6 +97,27 @@ def insert_recovery(
         ).fetchone()
 
 
+def restart_recovery(
+    conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, lead_id: uuid.UUID, requested_by: str | None
+) -> SyncLogRow:
+    """Note a manual recovery; one that is pending or in progress begins again."""
+    with conn.cursor(row_factory=kwargs_row(SyncLogRow)) as cursor:
+        sync = cursor.execute(
+            """
+            INSERT INTO whatsapp_sync_logs (tenant_id, id, lead_id, sync_type, requested_by)
+            VALUES (%(tenant_id)s, %(id)s, %(lead_id)s, 'manual_recovery', %(requested_by)s)
+            ON CONFLICT (tenant_id, lead_id)
+              WHERE sync_type = 'manual_recovery' AND status IN ('pending', 'in_progress')
+              DO UPDATE SET status = 'pending', percent = 0
+            RETURNING
+            """
+            + SYNC_COLUMNS,
+            {"tenant_id": tenant_id, "id": id, "lead_id": lead_id, "requested_by": requested_by},
+        ).fetchone()
+    assert sync
+    return sync
+
+
 def find_running_recovery(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> SyncLogRow | None:
     with conn.cursor(row_factory=kwargs_row(SyncLogRow)) as cursor:
         return cursor.execute(
