@@ -61,5 +61,5 @@ STATUSES: Final[Mapping[str, str]] = {
     "read": "`status` and `timeline.readAt`",
     "played": "`status` and `timeline.playedAt`",
     "failed": "`status`, `timeline.failedAt`, `errors` verbatim",
-    "payment": "`billing.payments`, the last as `billing.payment`, and `billing.states`, as of any unknown status",
+    "payment": "`billing.payments`, the last in `billing.payment`; `billing.states`, as of unknown statuses",
 }
