@@ -4,6 +4,7 @@ Since 2026 a person may hide the phone number behind a username; the business-sc
 is then all there is. Source: Meta, "Business-scoped user IDs", updated 2026-06-29.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -22,13 +23,9 @@ IDENTIFIER_CHARS_MAX: Final = 256
 # Brazil: country 55, two digits of area, then eight digits, or nine with the "9" that mobile
 # numbers were given between 2012 and 2016; WhatsApp knows many by the shorter form to this day.
 # Landlines begin with 2 to 5 and never took it.
-_BRAZIL_MOBILE_SHORT: Final = re.compile(r"55([1-9]\d)([6-9]\d{7})")
-_BRAZIL_MOBILE_LONG: Final = re.compile(r"55[1-9]\d9[6-9]\d{7}")
+_BRAZIL_MOBILE: Final = re.compile(r"55([1-9]\d)9?([6-9]\d{7})")
 # Mexico: 52 and ten digits; WhatsApp knows many with the "1" once dialled before mobile numbers.
-_MEXICO_SHORT: Final = re.compile(r"52(\d{10})")
-_MEXICO_LONG: Final = re.compile(r"521\d{10}")
-
-
+_MEXICO: Final = re.compile(r"521?(\d{10})")
 _BSUID: Final = re.compile(r"[A-Z]{2}\.(?:ENT\.)?[A-Za-z0-9]{1,128}")
 # A number as people write it.
 _WRITTEN_NUMBER: Final = re.compile(r"\+?[0-9][0-9 ().\-\u00a0\u2011]*")
@@ -91,7 +88,7 @@ def is_bsuid(text: str) -> bool:
 
 def as_wa_id(text: str) -> str:
     """Give the digits of a number that is written for people; anything else as it is."""
-    return digits(text) if _WRITTEN_NUMBER.fullmatch(text) else text
+    return digits(text) if not text.isdigit() and _WRITTEN_NUMBER.fullmatch(text) else text
 
 
 def phone_alias(wa_id: str) -> str | None:
@@ -99,15 +96,10 @@ def phone_alias(wa_id: str) -> str | None:
 
     None for every number that has only one form, landlines among them.
     """
-    short = _BRAZIL_MOBILE_SHORT.fullmatch(wa_id)
-    if short:
-        return f"55{short[1]}9{short[2]}"
-    mexican = _MEXICO_SHORT.fullmatch(wa_id)
-    if mexican:
-        return f"521{mexican[1]}"
-    if _BRAZIL_MOBILE_LONG.fullmatch(wa_id) or _MEXICO_LONG.fullmatch(wa_id):
-        return wa_id
-    return None
+    if brazilian := _BRAZIL_MOBILE.fullmatch(wa_id):
+        return f"55{brazilian[1]}9{brazilian[2]}"
+    mexican = _MEXICO.fullmatch(wa_id)
+    return f"521{mexican[1]}" if mexican else None
 
 
 def written_forms(wa_id: str) -> list[str]:
@@ -125,6 +117,8 @@ def same_number(first: str, second: str) -> bool:
     return bool(ours) and ours == canonical(second)
 
 
+# One webhook names few numbers, each several times.
+@functools.lru_cache(maxsize=1024)
 def canonical(number: str) -> str:
     """Give the one form of a number, however it is written; "" when there is no digit in it."""
     found = digits(number)
@@ -132,4 +126,6 @@ def canonical(number: str) -> str:
 
 
 def digits(number: str) -> str:
+    if number.isascii() and number.isdigit():
+        return number  # as nearly every webhook writes it
     return "".join(character for character in number if character in "0123456789")
