@@ -137,3 +137,23 @@ def test_a_replay_of_a_number_includes_what_is_about_its_account_as_a_whole(
     assert (progress.webhooks_done, progress.webhooks_replayed) == (4, 2)
     assert query("SELECT wamid FROM whatsapp_messages") == [{"wamid": "w1"}]
     assert query("SELECT account_id FROM account_events") == [{"account_id": wire.WABA_ID}]
+
+
+def test_a_replay_puts_right_what_an_older_parser_read_otherwise(
+    ingest: Ingest, pool: postgres.Pool, register: Callable[..., None], query: Query
+) -> None:
+    register()
+    told = {**wire.text("w1"), "type": "button", "button": {"text": "Sim", "payload": "x"}}
+    ingest.accept([(wire.messages(told), wire.RECEIVED_AT)], timeout_s=20)
+    read = "SELECT body, direction, content_version, party_version FROM whatsapp_messages"
+    live = query(read)
+    # Both are greater than what is right.
+    query(
+        "UPDATE whatsapp_messages SET body = '❔ button', content_version = 1, direction = 2, party_version = 1"
+    )
+
+    for _ in recovery.replay(ingest, pool, store.LedgerFilter()):
+        pass
+
+    assert query(read) == live
+    assert (live[0]["body"], live[0]["direction"]) == ("Sim", 1)
