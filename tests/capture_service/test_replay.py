@@ -149,7 +149,8 @@ def test_a_replay_puts_right_what_an_older_parser_read_otherwise(
     live = query(read)
     # Both are greater than what is right.
     query(
-        "UPDATE whatsapp_messages SET body = '❔ button', content_version = 1, direction = 2, party_version = 1"
+        "UPDATE whatsapp_messages"
+        " SET body = '❔ button', content_version = 1, direction = 2, party_version = 1"
     )
 
     for _ in recovery.replay(ingest, pool, store.LedgerFilter()):
