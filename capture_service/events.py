@@ -731,7 +731,8 @@ def _author(wire: payload.Message, said: _Said) -> str:
         return "business"
     if not said.sender:
         return "contact"
-    return wire.from_user_id or identity.phone_alias(wire.from_ or "") or wire.from_ or "contact"
+    ids = [wire.from_user_id, identity.canonical(wire.from_ or "") or None]
+    return " ".join(id for id in ids if id and " " not in id) or "contact"
 
 
 _READERS: Final[dict[str, Callable[[_Told, Any, str], Iterable[Item]]]] = {

@@ -187,7 +187,11 @@ def _reactor(by: str, instance: store.ConversationRow, lead: store.LeadRow) -> p
         case "contact":
             return _contact(lead)
         case _:  # a participant of a group: a user id has a dot, a number only digits
-            return pb.Party(user_id=by) if "." in by else pb.Party(number=by)
+            ids = by.split()
+            return pb.Party(
+                user_id=next((id for id in ids if "." in id), ""),
+                number=next((id for id in ids if "." not in id), ""),
+            )
 
 
 def _document(content: dict[str, Any]) -> str:

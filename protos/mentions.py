@@ -14,7 +14,7 @@ class Reaction(msgspec.Struct, frozen=True):
     at: int
     wamid: str
     by: str
-    """`contact`, `business`, or who of a group."""
+    """`contact`, `business`, or who of a group: user id and number, as far as they are told."""
     emoji: str | None = None
 
 
@@ -47,11 +47,15 @@ read: Final = msgspec.json.Decoder(Mentions).decode
 def standing_reactions(reactions: list[Reaction]) -> list[Reaction]:
     """Give the last reaction of each person unless it is taken back, oldest first."""
     # One that came by several routes is one: a fill of a history names the contact for the business.
-    once = {found.wamid: found for found in sorted(reactions, key=lambda found: found.by, reverse=True)}
-    last: dict[str, Reaction] = {}
+    by_trust = sorted(reactions, key=lambda found: (found.by == "business", len(found.by), found.by))
+    once = {found.wamid: found for found in by_trust}
+    last: list[tuple[set[str], Reaction]] = []
     for reaction in sorted(once.values(), key=lambda found: (found.at, found.wamid, found.emoji or "")):
-        last[reaction.by] = reaction
-    standing = [reaction for reaction in last.values() if reaction.emoji]
+        who = set(reaction.by.split())
+        same = [known for known, _ in last if known & who]
+        last = [entry for entry in last if not entry[0] & who]
+        last.append((who.union(*same), reaction))
+    standing = [reaction for _, reaction in last if reaction.emoji]
     return sorted(standing, key=lambda found: (found.at, found.wamid))
 
 

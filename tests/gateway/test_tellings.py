@@ -250,3 +250,26 @@ def test_the_address_book_says_what_a_contact_is_called_and_not_what_its_id_is(
 
     [lead] = system.leads(owner)
     assert (lead["name"], lead["waId"], lead["userId"]) == ("Ana S.", "551188887777", "BR.1")
+
+
+@pytest.mark.parametrize("taken_back_by", [{"from": wire.ANA}, {"from_user_id": "BR.1"}])
+def test_a_member_of_a_group_takes_a_reaction_back_under_either_of_their_ids(
+    system: System, owner: str, post: Any, taken_back_by: dict[str, str]
+) -> None:
+    def reaction(wamid: str, at: int, emoji: str | None, **who: str) -> dict[str, Any]:
+        act = {"message_id": "w1", **({"emoji": emoji} if emoji else {})}
+        told = {"id": wamid, "timestamp": str(wire.NOON + at), "type": "reaction", "reaction": act}
+        return {**told, **who, "group_id": "G"}
+
+    bia = {"from": "5521977776666", "from_user_id": "BR.2"}
+    post(
+        wire.messages({**wire.text("w1"), "group_id": "G"}, contacts=[]),
+        wire.messages(reaction("r1", 1, "👍", **{"from": wire.ANA, "from_user_id": "BR.1"}), contacts=[]),
+        wire.messages(reaction("r2", 2, "❤️", **bia), contacts=[]),
+        wire.messages(reaction("r3", 3, None, **taken_back_by), contacts=[]),
+    )
+
+    [group] = system.leads(owner)
+    [message] = system.walk(owner, group["id"])
+    [found] = message["reactions"]
+    assert (found["emoji"], found["from"]["userId"]) == ("❤️", "BR.2")
