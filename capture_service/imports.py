@@ -55,13 +55,17 @@ def read(data: bytes, request: Request) -> Brought:
         raise _refused("time_zone", "must be the name of a time zone, e.g. America/Sao_Paulo") from None
     try:
         export = archive.open_export(data)
-        chat = parser.parse(export.text, zone=zone, date_order=request.date_order)
+        chat = _parsed(export.text, request, zone)
     except (archive.Refused, parser.NotAChat) as error:
         raise _refused("file", error.reason) from None
     if request.business not in chat.participants:
         names = ", ".join(list(chat.participants)[:_PARTICIPANTS_SHOWN])
         raise _refused("business_participant", f"is nobody in this chat; those who speak are: {names}")
     return Brought(export.text, export.media_names, chat)
+
+
+def _parsed(text: str, request: Request, zone: ZoneInfo) -> parser.Chat:
+    return parser.parse(text, zone=zone, date_order=request.date_order, business=request.business)
 
 
 def prepare(
@@ -161,7 +165,7 @@ def run(
     row, target = postgres.run_read(pool, load, timeout_s=_TIMEOUT_S)
     request = msgspec.json.decode(row.request, type=Request)
     text = zstandard.ZstdDecompressor().decompress(row.text).decode(errors="surrogatepass")
-    chat = parser.parse(text, zone=ZoneInfo(request.time_zone), date_order=request.date_order)
+    chat = _parsed(text, request, ZoneInfo(request.time_zone))
     brought = Brought(text, row.media_names, chat)
     plan, report = postgres.run_read(
         pool,

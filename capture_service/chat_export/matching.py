@@ -217,6 +217,8 @@ def _keys(line: Line, key: Key) -> list[Key]:
     """Give the keys of the messages that a line may stand for, the best first; `key` names the line."""
     if line.kind == "empty":
         return [key, key._replace(text=_WORDLESS)]
+    if line.title:
+        return [key, key._replace(text=_MEDIA)]
     if line.kind == "text" and _PLACE_LINK.search(key.text):
         return [key, key._replace(text=_PLACE)]
     return [key]
@@ -226,8 +228,8 @@ def _text_of(line: Line) -> str:
     match line.kind:
         case "deleted":
             return _DELETED
-        case "media" if not line.text:
-            return _MEDIA
+        case "media":
+            return normalised(line.text or line.title) or _MEDIA
         case _:
             return normalised(line.text)
 
@@ -246,7 +248,8 @@ def _message(line: Line, key: Key, ordinal: int, at: datetime, direction: int, p
     mentions: dict[str, object] = {}
     if line.kind == "media":
         kind = _KINDS.get(line.media_kind or "", "document" if line.media_name else "media_placeholder")
-        told = {"filename": line.media_name} if line.media_name else {}
+        name = line.title.partition(" \u2022 ")[0] or line.media_name
+        told = {"filename": name} if name else {}
         if told:
             content[kind] = told
         body = line.text or kinds.line(kind, {kind: told})

@@ -12,7 +12,7 @@ What a file cannot tell, and what is done about it:
   are told apart: on iOS the pasted line follows a bare LF where messages end in CRLF; and a line that
   goes back by more than a day, by an author who never speaks in order, belongs to the message before.
   An old part of the same chat, pasted into it, comes out as messages of that time.
-- A name may contain ": ", and so may a message. See `_Authors`.
+- A name may contain ": ", and so may a message. See `authors.Authors`.
 - Android writes `null` for what it cannot export; whoever types "null" is read as having sent nothing.
 - Two people of the same name are one participant.
 - iOS marks its own words with U+200E, the notices and what stands for a picture alike. In a language
@@ -20,7 +20,6 @@ What a file cannot tell, and what is done about it:
 """
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -30,14 +29,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-DateOrder: TypeAlias = Literal["dmy", "mdy", "ymd"]
-Platform: TypeAlias = Literal["android", "ios"]
-Kind: TypeAlias = Literal["text", "media", "deleted", "system", "empty"]
-MediaKind: TypeAlias = Literal["image", "video", "audio", "sticker", "document", "contact", "gif"]
+from capture_service.chat_export import content, marks
+from capture_service.chat_export.authors import Authors
+from capture_service.chat_export.content import Kind, MediaKind, Platform
 
-# The subject of a group may have 100 characters; what stands before a ": " further on is no name.
-AUTHOR_CHARS_MAX: Final = 128
-_AUTHOR_ENDS_MAX: Final = 4
+DateOrder: TypeAlias = Literal["dmy", "mdy", "ymd"]
+
 # WhatsApp exports the latest 40,000 messages, without media; what is put together from several such
 # files is still read.
 LINES_MAX: Final = 500_000
@@ -46,20 +43,9 @@ _YEAR_MIN: Final = 1970
 _YEAR_MAX: Final = 2099
 _DAY: Final = timedelta(days=1)
 
-_LRM: Final = "\u200e"
-_MARKS: Final = "\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff"
-_EDGES: Final = (
-    " \t\r\n\x0b\x0c\xa0\u202f\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff"
-)
-# WhatsApp sets these in pairs around mentions and telephone numbers. With one half trimmed off, the
-# other would turn the text after it.
-_PAIRED_MARK: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
-_ANY_MARK: Final = re.compile(f"[{_MARKS}]")
-_QUOTE: Final = re.compile('["\u201c\u201d\u201e\u00ab\u00bb]')
-
 # \d and int() know the digits of every script, \s every space, U+202F and U+00A0 among them.
 _HEADER: Final = re.compile(
-    rf"[{_MARKS}]*(\[)?"
+    rf"[{marks.ANY}]*(\[)?"
     # 31/12/2026, 12-31-26, 31. 12. 2026., 2026-12-31; Arabic has U+200F after each number
     r"(\d{4}|\d\d?)[\u200e\u200f]?([-/.])\s?(\d\d?)[\u200e\u200f]?\3\s?(\d{4}|\d\d?)[\u200e\u200f]?\.?([,\u060c]?)\s{1,3}"
     # "klo", "um", "às"
@@ -70,236 +56,6 @@ _HEADER: Final = re.compile(
     # "] " of iOS; " - " of Android; ": " of old iOS
     r"(?(1)\](?:\s|$)|(?:\s[-\u2013]|(:))(?:\s|$))"
 )
-
-_ENCRYPTION_NOTICES: Final = {
-    "en": ("end-to-end encrypt",),
-    "pt": ("de ponta a ponta", "encriptadas ponto a ponto", "encriptação ponto a ponto"),
-    "es": ("de extremo a extremo",),
-    "de": ("ende-zu-ende-verschlüssel",),
-    "fr": ("de bout en bout",),
-    "it": ("crittografati end-to-end", "crittografia end-to-end"),
-}
-# In the notice that somebody's security code changed, the name of that person may hold the ": ".
-_NOTICE_WORDS: Final = (
-    "security code",
-    "código de segurança",
-    "código de seguridad",
-    "sicherheitsnummer",
-    "code de sécurité",
-    "codice di sicurezza",
-)
-
-# Everything below in lower case, without marks, angle brackets and final stop: see `_token`.
-# Android does not say what it left out, and always writes <>.
-_OMITTED_UNSAID: Final = frozenset(
-    (
-        "media omitted",
-        "mídia oculta",
-        "mídia omitida",
-        "arquivo de mídia oculto",
-        "ficheiro não revelado",
-        "multimédia omitido",
-        "multimedia omitido",
-        "archivo omitido",
-        "medien ausgeschlossen",
-        "medien weggelassen",
-        "médias omis",
-        "fichier omis",
-        "media omessi",
-        "media omesso",
-    )
-)
-_OMITTED: Final[dict[str, MediaKind]] = {
-    **dict.fromkeys(
-        (
-            "image omitted",
-            "imagem ocultada",
-            "imagem omitida",
-            "imagem não revelada",
-            "imagen omitida",
-            "bild weggelassen",
-            "image absente",
-            "immagine omessa",
-        ),
-        "image",
-    ),
-    **dict.fromkeys(
-        (
-            "video omitted",
-            "video note omitted",
-            "vídeo omitido",
-            "vídeo ocultado",
-            "vídeo não revelado",
-            "video omitido",
-            "video weggelassen",
-            "videonachricht weggelassen",
-            "vidéo absente",
-            "video omesso",
-        ),
-        "video",
-    ),
-    **dict.fromkeys(
-        (
-            "audio omitted",
-            "view once voice message omitted",
-            "áudio ocultado",
-            "áudio omitido",
-            "ficheiro de áudio não revelado",
-            "audio omitido",
-            "audio weggelassen",
-            "audio omis",
-            "audio omesso",
-        ),
-        "audio",
-    ),
-    **dict.fromkeys(
-        (
-            "sticker omitted",
-            "figurinha omitida",
-            "sticker omitido",
-            "sticker não revelado",
-            "sticker weggelassen",
-            "sticker omis",
-            "sticker non incluso",
-        ),
-        "sticker",
-    ),
-    **dict.fromkeys(
-        (
-            "gif omitted",
-            "gif omitido",
-            "gif não revelada",
-            "gif weggelassen",
-            "gif retiré",
-            "gif esclusa",
-        ),
-        "gif",
-    ),
-    **dict.fromkeys(
-        (
-            "document omitted",
-            "documento omitido",
-            "documento ocultado",
-            "documento não revelado",
-            "dokument weggelassen",
-            "document manquant",
-            "documento omesso",
-        ),
-        "document",
-    ),
-    **dict.fromkeys(
-        (
-            "contact card omitted",
-            "cartão do contato omitido",
-            "contacto não revelado",
-            "tarjeta de contacto omitida",
-            "kontaktkarte ausgelassen",
-            "fiche contact manquante",
-            "scheda contatto omessa",
-        ),
-        "contact",
-    ),
-}
-_DELETED: Final = frozenset(
-    (
-        "this message was deleted",
-        "you deleted this message",
-        "you deleted this message as admin",
-        "mensagem apagada",
-        "esta mensagem foi apagada",
-        "essa mensagem foi apagada",
-        "você apagou esta mensagem",
-        "você apagou essa mensagem",
-        "apagou esta mensagem",
-        "esta mensagem foi eliminada",
-        "eliminou esta mensagem",
-        "se eliminó este mensaje",
-        "este mensaje fue eliminado",
-        "eliminaste este mensaje",
-        "diese nachricht wurde gelöscht",
-        "du hast diese nachricht gelöscht",
-        "ce message a été supprimé",
-        "vous avez supprimé ce message",
-        "questo messaggio è stato eliminato",
-        "hai eliminato questo messaggio",
-    )
-)
-_DELETED_BY_ADMIN: Final = re.compile(
-    r"this message was deleted by (?:an )?admin\b.*"
-    r"|un admin\., .+, eliminó este mensaje"
-    r"|diese nachricht wurde von admin .+ gelöscht"
-)
-_EDITED: Final = frozenset(
-    (
-        "this message was edited",
-        "mensagem editada",
-        "esta mensagem foi editada",
-        "se editó este mensaje",
-        "mensaje editado",
-        "diese nachricht wurde bearbeitet",
-        "ce message a été modifié",
-        "questo messaggio è stato modificato",
-    )
-)
-# There was a message, and the phone that exported could not show it either.
-_UNAVAILABLE: Final = frozenset(
-    (
-        "you received a view once message. for added privacy, you can only open it on your phone",
-        "you sent a view once message. for added privacy, you can only open it on your phone",
-        "waiting for this message. this may take a while",
-        "this message can't be displayed here. please open whatsapp on your phone to view the message",
-        "aguardando mensagem. essa ação pode levar alguns instantes",
-        "no se puede mostrar este mensaje aquí. para verlo, abre whatsapp en tu teléfono",
-        "in attesa del messaggio",
-    )
-)
-_TOKEN_CHARS_MAX: Final = 160
-
-# Longer than any file system allows a name to be, with the number of pages that may follow it.
-_ATTACHMENT_CHARS_MAX: Final = 320
-_ATTACHED_WORDS: Final = (
-    "file attached|arquivo anexado|ficheiro anexado|archivo adjunto|datei angehängt|fichier joint"
-    "|file allegato"
-)
-_TAG_WORDS: Final = "attached|anexado|anexo|adjunto|anhang|pièce jointe|allegato"
-# "IMG-20261005-WA0012.jpg (arquivo anexado)", "Contrato.pdf • 3 páginas (arquivo anexado)", and of old
-# iOS "00000012-PHOTO.jpg <attached>". WhatsApp's own file names are known in every language.
-_ATTACHED: Final = re.compile(
-    r"([^/\\<>\u2022]+?)(?: \u2022 [^/\\<>\u2022]+)? "
-    rf"(?:\((?:{_ATTACHED_WORDS})\)|<(?:{_TAG_WORDS})>)"
-    r"|((?:IMG|VID|AUD|PTT|STK|DOC)-\d{8}-WA\d{4,6}\.\w{2,5}) \([^()]{3,60}\)",
-    re.IGNORECASE,
-)
-_ATTACHED_TAG: Final = re.compile(
-    rf"<(?:(?:{_TAG_WORDS})\s?: ?([^<>\n/\\]+)|[^<>\n:]{{2,24}}: ?(\d{{8}}-[^<>\n/\\]+))>", re.IGNORECASE
-)
-# "Localização: https://…", "POLL:", which iOS marks as it does its notices.
-_LABELLED: Final = re.compile(r"[^:\n]{3,32}:(?:\s?https?://|\s*(?:\n|$))")
-
-_KINDS_BY_EXTENSION: Final[dict[str, MediaKind]] = {
-    **dict.fromkeys(("jpg", "jpeg", "png", "heic", "heif", "bmp", "tif", "tiff"), "image"),
-    **dict.fromkeys(("mp4", "mov", "3gp", "mkv", "avi", "webm", "m4v"), "video"),
-    **dict.fromkeys(("opus", "ogg", "oga", "m4a", "mp3", "aac", "amr", "wav", "flac"), "audio"),
-    "webp": "sticker",
-    "gif": "gif",
-    "vcf": "contact",
-}
-# A GIF is an .mp4 and a picture may be a .webp; iOS says in the name which it is, and Android, but for
-# GIFs, too.
-_KINDS_BY_NAME: Final[dict[str, MediaKind]] = {
-    "img": "image",
-    "photo": "image",
-    "vid": "video",
-    "video": "video",
-    "aud": "audio",
-    "ptt": "audio",
-    "audio": "audio",
-    "stk": "sticker",
-    "sticker": "sticker",
-    "gif": "gif",
-    "doc": "document",
-}
-_NAMED_BY_WHATSAPP: Final = re.compile(r"(?:\d{8}-([a-z]+)-\d|([a-z]{3})-\d{8}-wa\d)")
 
 
 class NotAChat(Exception):
@@ -323,10 +79,15 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     """Of media the caption; empty where there is nothing to read."""
     kind: Kind
     media_name: str | None = None
-    """The name of the file in the archive, when the chat was exported with its media."""
+    """The name of the file in the archive, when the chat was exported with its media, or the one that the
+    sender's document has."""
     media_kind: MediaKind | None = None
     """None also on media of which the file does not say what they were."""
     is_edited: bool = False
+    title: str = ""
+    """How iOS describes a document, in place of a caption: its name, and how many pages."""
+    written: str = ""
+    """All that stands behind the name, where that is not the text: it may still be what somebody typed."""
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
@@ -377,12 +138,15 @@ class _Header(msgspec.Struct, frozen=True):
     rest: str
 
 
-def parse(text: str, *, zone: ZoneInfo, date_order: DateOrder | None = None) -> Chat:
+def parse(
+    text: str, *, zone: ZoneInfo, date_order: DateOrder | None = None, business: str | None = None
+) -> Chat:
     """Read an exported chat, of Android or iOS, in pt, en, es, de, fr or it.
 
     Dates, times and names are read in any language; what WhatsApp says instead of a message is known
     in those six. Where nothing in the file tells day from month, `date_order` does; an order under
-    which more of the dates do not exist than under another is not followed.
+    which more of the dates do not exist than under another is not followed. `business` is a participant
+    of whom the caller knows the name, which matters where it contains ": ".
 
     The phone wrote its local time. In `zone`, a time that a change of the clocks skipped is read as if
     they had not changed yet, and of a time that came twice the first is meant.
@@ -397,7 +161,7 @@ def parse(text: str, *, zone: ZoneInfo, date_order: DateOrder | None = None) -> 
         headers = _after_crlf(headers, lines)
     order, is_ambiguous = _date_order(shape, headers, wished=date_order, text=text)
     days = {header.date: _day(order, header.date) for header in headers}
-    authors = _Authors([header.rest for header in headers])
+    authors = Authors([header.rest for header in headers], business)
     starts = [
         _Start(
             header.line,
@@ -413,20 +177,16 @@ def parse(text: str, *, zone: ZoneInfo, date_order: DateOrder | None = None) -> 
     found: list[Line] = []
     for start, end in zip(starts, [later.line for later in starts[1:]] + [len(lines)], strict=True):
         body = "\n".join((start.words, *lines[start.line + 1 : end])).replace("\r\n", "\n")
-        content = _content(body, platform=platform) if start.author is not None else _notice(body)
-        if platform == "ios" and not found and _is_encryption_notice(content.text):
-            content = _notice(body)
+        said = content.read(body, platform=platform) if start.author is not None else content.notice(body)
+        if platform == "ios" and not found and content.is_encryption_notice(said.text):
+            said = content.notice(body)
         found.append(
             Line(
                 number=start.line + 1,
                 at=start.at,
                 has_seconds=shape.has_seconds,
-                author=None if content.kind == "system" else start.author,
-                text=content.text,
-                kind=content.kind,
-                media_name=content.media_name,
-                media_kind=content.media_kind,
-                is_edited=content.is_edited,
+                author=None if said.kind == "system" else start.author,
+                **said._asdict(),
             )
         )
     return Chat(
@@ -440,7 +200,7 @@ def parse(text: str, *, zone: ZoneInfo, date_order: DateOrder | None = None) -> 
 
 def begins_as_chat(text: str) -> bool:
     """Tell whether the first line with anything on it begins a message."""
-    first = next((line for line in text.split("\n") if line.strip(_EDGES)), "")
+    first = next((line for line in text.split("\n") if line.strip(marks.EDGES)), "")
     return _header(0, first) is not None
 
 
@@ -450,7 +210,7 @@ def _headers(lines: Sequence[str]) -> tuple[_Shape, list[_Header]]:
     for index, line in enumerate(lines):
         found = _header(index, line)
         if found is None:
-            if shape is None and line.strip(_EDGES):
+            if shape is None and line.strip(marks.EDGES):
                 break
             continue
         shape = shape or found[0]
@@ -567,94 +327,10 @@ def _is_american(shape: _Shape, text: str) -> bool:
     words = text.casefold()
     return not any(
         notice in words
-        for language, notices in _ENCRYPTION_NOTICES.items()
+        for language, notices in content.ENCRYPTION_NOTICES.items()
         for notice in notices
         if language != "en"
     )
-
-
-class _Authors:
-    """Who said it, where names and messages may both contain ": ".
-
-    A line with a single ": " leaves no doubt, and a name known from such a line is preferred. Of a
-    beginning that no such line bears out, the longest name that all of its lines share is the author,
-    if there are at least two. Whoever wrote just two messages, both of them "Order: …", gets a wrong
-    name by that; whoever is saved as "Ana: Loja" gets the right one.
-    """
-
-    def __init__(self, rests: Sequence[str]) -> None:
-        self._names: dict[str, str] = {}
-        self._certain: Counter[str] = Counter()
-        self._doubtful: Counter[str] = Counter()
-        for rest in rests:
-            names = [self._name(rest[:end]) for end in _author_ends(rest)]
-            if len(names) == 1:
-                self._certain[names[0]] += 1
-            else:
-                self._doubtful.update(names)
-
-    def split(self, rest: str) -> tuple[str | None, str]:
-        """Give the author, None on a notice, and the words."""
-        for end in self._preferred(rest):
-            name = self._name(rest[:end])
-            if self._is_name(name):
-                words = rest[end + 1 :]
-                return name, "" if words == "." else words
-        return None, rest
-
-    def _preferred(self, rest: str) -> list[int]:
-        ends = _author_ends(rest)
-        if len(ends) < 2:
-            return ends
-        shortest = self._name(rest[: ends[0]])
-        lines = self._doubtful[shortest]
-        if shortest in self._certain or lines < 2:
-            return ends[:1]
-        return [end for end in reversed(ends) if self._doubtful[self._name(rest[:end])] == lines][:1]
-
-    def _is_name(self, name: str) -> bool:
-        if not name:
-            return False
-        # 'Ana changed the subject to "Sale: today"' is a notice; whoever is saved as 'João "Zé"' says
-        # more than one thing.
-        if _QUOTE.search(name) and self._certain[name] + self._doubtful[name] < 2:
-            return False
-        lowered = name.casefold()
-        return not any(words in lowered for words in _NOTICE_WORDS)
-
-    def _name(self, raw: str) -> str:
-        name = self._names.get(raw)
-        if name is None:
-            name = self._names[raw] = " ".join(_ANY_MARK.sub("", raw).split())
-        return name
-
-
-def _author_ends(rest: str) -> list[int]:
-    """List the places of the colons at which a name may end, nearest first."""
-    ends: list[int] = []
-    begins = 0
-    while len(ends) < _AUTHOR_ENDS_MAX and (end := rest.find(": ", begins, AUTHOR_CHARS_MAX)) > 0:
-        # What follows a name's ": " is a name's still only if it could be: no tag, no quote, nothing of
-        # iOS's own words, which begin with a mark, and no label of an address.
-        if ends and (
-            rest[begins] == _LRM
-            or "<" in rest[begins:end]
-            or _QUOTE.search(rest, begins, end)
-            or rest.startswith("http", end + 2)
-        ):
-            return ends
-        ends.append(end)
-        begins = end + 2
-    # A message without a word: "Ana:", and "Ana:." in the samples of chat-miner.
-    length = len(rest.removesuffix(".")) - 1
-    if (
-        0 < length < AUTHOR_CHARS_MAX
-        and rest[length] == ":"
-        and length >= begins
-        and _LRM not in rest[begins:]
-    ):
-        ends.append(length)
-    return ends
 
 
 def _without_pasted(starts: list[_Start]) -> list[_Start]:
@@ -682,104 +358,3 @@ def _without_pasted(starts: list[_Start]) -> list[_Start]:
     # That it was not shows in a chat that comes back to its latest time, or that keeps more than it drops.
     has_come_back = kept[-1] is starts[-1] and kept[-1].at >= latest - _DAY
     return kept if has_come_back or 2 * len(kept) >= len(starts) else starts
-
-
-class _Content(NamedTuple):
-    kind: Kind
-    text: str
-    media_name: str | None = None
-    media_kind: MediaKind | None = None
-    is_edited: bool = False
-
-
-def _notice(body: str) -> _Content:
-    return _Content("system", _cleaned(body))
-
-
-def _is_encryption_notice(text: str) -> bool:
-    lowered = text.casefold()
-    return any(notice in lowered for notices in _ENCRYPTION_NOTICES.values() for notice in notices)
-
-
-def _content(body: str, *, platform: Platform) -> _Content:
-    text, is_edited = _without_edited(_cleaned(body))
-    if not text:
-        return _Content("empty", "", is_edited=is_edited)
-    return (
-        _attached(text, is_edited=is_edited)
-        or _said_instead(text, platform=platform, is_edited=is_edited)
-        or _own_words(body, text, platform=platform)
-        or _Content("text", text, is_edited=is_edited)
-    )
-
-
-def _said_instead(text: str, *, platform: Platform, is_edited: bool) -> _Content | None:
-    """Read what WhatsApp writes where it leaves something out."""
-    first, _, caption = text.partition("\n")
-    token = _token(first)
-    if token in _OMITTED or (token in _OMITTED_UNSAID and first.startswith("<")):
-        return _Content("media", caption.strip(_EDGES), None, _OMITTED.get(token), is_edited)
-    # iOS puts the caption first and its own words behind a mark: "contrato.pdf • 3 páginas documento omitido"
-    said, _, own = text.rpartition(_LRM)
-    if said and (token_of_own := _token(own)) in _OMITTED:
-        return _Content(
-            "media", said.replace(_LRM, "").strip(_EDGES), None, _OMITTED[token_of_own], is_edited
-        )
-    if caption:
-        return None
-    if token in _DELETED or _DELETED_BY_ADMIN.fullmatch(token):
-        return _Content("deleted", "")
-    if token in _UNAVAILABLE or (platform == "android" and text == "null"):
-        return _Content("empty", "")
-    return None
-
-
-def _attached(text: str, *, is_edited: bool) -> _Content | None:
-    """Read a file's name: Android writes it on the first line, iOS in a tag before or behind the caption."""
-    first, _, caption = text.partition("\n")
-    if first.endswith((")", ">")) and len(first) <= _ATTACHMENT_CHARS_MAX:
-        match = _ATTACHED.fullmatch(_ANY_MARK.sub("", first))
-        if match and "." in (name := match[1] or match[2]).strip("."):
-            return _Content("media", caption.strip(_EDGES), name, _media_kind(name), is_edited)
-    tag = _ATTACHED_TAG.match(text) or _ATTACHED_TAG.fullmatch(text, max(0, text.rfind("<")))
-    if tag is None:
-        return None
-    name = (tag[1] or tag[2]).strip(_EDGES)
-    # "contrato.pdf • 3 páginas" before the tag is what the sender's file was called.
-    caption = (text[: tag.start()] + text[tag.end() :]).replace(_LRM, "").strip(_EDGES)
-    return _Content("media", caption, name, _media_kind(name), is_edited)
-
-
-def _own_words(body: str, text: str, *, platform: Platform) -> _Content | None:
-    """Tell the notices of iOS, which it attributes to the group or the contact, by the mark before them."""
-    if platform != "ios" or not body.lstrip().startswith(_LRM) or _LABELLED.match(text):
-        return None
-    return _Content("system", text)
-
-
-def _media_kind(name: str) -> MediaKind:
-    lowered = name.casefold()
-    own = _NAMED_BY_WHATSAPP.match(lowered)
-    if own and (kind := _KINDS_BY_NAME.get(own[1] or own[2])):
-        return kind
-    return _KINDS_BY_EXTENSION.get(lowered.rpartition(".")[2], "document")
-
-
-def _cleaned(text: str) -> str:
-    return _PAIRED_MARK.sub("", text).strip(_EDGES)
-
-
-def _without_edited(text: str) -> tuple[str, bool]:
-    if not text.endswith(">"):
-        return text, False
-    start = text.rfind("<", max(0, len(text) - _TOKEN_CHARS_MAX))
-    if start < 0 or _token(text[start:]) not in _EDITED:
-        return text, False
-    return text[:start].strip(_EDGES), True
-
-
-def _token(words: str) -> str:
-    """Give the words as the tables above have them; "" for what is too long to be in one."""
-    if len(words) > _TOKEN_CHARS_MAX:
-        return ""
-    return unicodedata.normalize("NFC", words.strip(_EDGES + "<>.").casefold())

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import assume, given, strategies as st
 
-from capture_service.chat_export import parser
+from capture_service.chat_export import authors, parser
 
 SAO_PAULO: Final = ZoneInfo("America/Sao_Paulo")
 LRM: Final = "\u200e"
@@ -277,6 +277,30 @@ def test_an_author_of_one_line_has_the_shorter_name() -> None:
     assert (line.author, line.text) == ("Ana", "Pedido: dois")
 
 
+def test_two_messages_that_begin_alike_keep_their_words() -> None:
+    chat = read(
+        "31/10/2026 14:33 - Ana: Endereço: Rua A\n"
+        "31/10/2026 14:33 - Padaria: ok\n"
+        "31/10/2026 14:34 - Ana: Endereço: Rua B"
+    )
+
+    assert chat.participants == {"Ana": 2, "Padaria": 1}
+    assert [line.text for line in chat.lines] == ["Endereço: Rua A", "ok", "Endereço: Rua B"]
+
+
+@pytest.mark.parametrize(
+    ("business", "text"), [("Loja: Centro", "Pedido: dois"), ("Loja", "Centro: Pedido: dois")]
+)
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_name_that_the_caller_knows_is_no_matter_of_evidence(business: str, text: str, count: int) -> None:
+    chat = parser.parse(
+        "31/10/2026 14:33 - Loja: Centro: Pedido: dois\n" * count, zone=SAO_PAULO, business=business
+    )
+
+    assert chat.participants == {business: count}
+    assert {line.text for line in chat.lines} == {text}
+
+
 @pytest.mark.parametrize(
     "body", [f"{LRM}<attached: 00000012-PHOTO-2026.jpg>", "Location: https://maps.google.com/?q=1,2"]
 )
@@ -310,7 +334,7 @@ def test_a_name_with_quotes_is_one_that_says_more_than_one_thing() -> None:
 
 
 def test_what_is_too_long_for_a_name_is_none() -> None:
-    line = only_line(f"31/10/2026 14:33 - {'a' * parser.AUTHOR_CHARS_MAX}: oi")
+    line = only_line(f"31/10/2026 14:33 - {'a' * authors.CHARS_MAX}: oi")
 
     assert line.author is None
 
@@ -454,10 +478,26 @@ def test_media_left_out_by_ios_are_media_of_a_kind(kind: str, words: Sequence[st
         assert ios(f"olha só {LRM}{said}").text == "olha só"
 
 
-def test_the_name_of_a_document_left_out_is_its_caption() -> None:
-    line = ios(f"contrato.pdf \u2022 {LRM}3 páginas {LRM}documento omitido")
+@pytest.mark.parametrize(
+    ("own", "name"),
+    [("documento omitido", "contrato.pdf"), ("<anexado: 00000012-contrato.pdf>", "00000012-contrato.pdf")],
+)
+@pytest.mark.parametrize("title", ["contrato.pdf", f"contrato.pdf \u2022 {LRM}3 páginas"])
+def test_the_name_of_a_document_is_no_caption_of_it(title: str, own: str, name: str) -> None:
+    line = ios(f"{title} {LRM}{own}")
 
-    assert (line.media_kind, line.text) == ("document", "contrato.pdf \u2022 3 páginas")
+    assert (line.media_kind, line.media_name, line.text) == ("document", name, "")
+    assert line.title == title.replace(LRM, "")
+
+
+@pytest.mark.parametrize(
+    "caption", ["segue", "contrato assinado.", "a • b", "um.pdf e dois.pdf, os contratos"]
+)
+def test_the_caption_of_a_document_is_kept(caption: str) -> None:
+    for own in ("documento omitido", "<anexado: 00000012-contrato.pdf>"):
+        line = ios(f"{caption} {LRM}{own}")
+
+        assert (line.media_kind, line.text, line.title) == ("document", caption, "")
 
 
 @pytest.mark.parametrize(
@@ -912,7 +952,7 @@ _WORDS = st.one_of(
 def conversations(draw: st.DrawFn) -> list[tuple[datetime, str, str]]:
     name = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=20)
     # Nobody is called "Sicherheitsnummer", but where Hypothesis finds the word, it tries it.
-    name = name.filter(lambda name: not any(words in name.casefold() for words in parser._NOTICE_WORDS))
+    name = name.filter(lambda name: not any(words in name.casefold() for words in authors.NOTICE_WORDS))
     names = draw(st.lists(name, min_size=1, max_size=4, unique=True))
     texts = draw(st.lists(st.tuples(st.sampled_from(names), st.lists(_WORDS).map("".join)), max_size=12))
     at = datetime(2020, 1, 1, tzinfo=SAO_PAULO)

@@ -256,6 +256,44 @@ def test_what_is_neither_text_nor_file_is_not_doubled(
     assert len(chat_of(system, owner, lead_id)) == 1
 
 
+@pytest.mark.parametrize("own", ["documento omitido", "<anexado: 00000012-contrato.pdf>"])
+def test_a_document_that_is_known_is_not_doubled_by_its_name(
+    system: System, owner: str, lead_id: str, own: str
+) -> None:
+    at = int(datetime(2026, 9, 12, 12, 15, 42, tzinfo=UTC).timestamp())
+    document = {"id": "m2", "mime_type": "application/pdf", "sha256": "x", "filename": "contrato.pdf"}
+    told = {"from": wire.ANA, "id": "w2", "timestamp": str(at), "type": "document", "document": document}
+    system.post_webhook(wire.messages(told))
+    line = f"Ana: contrato.pdf \u2022 \u200e3 páginas \u200e{own}\r\n"
+    chat = f"[12/09/2026, 09:15:42] {line}[13/09/2026, 10:00:00] {line}"
+
+    for _ in range(2):
+        imported(system, owner, lead_id, chat + "[13/09/2026, 11:00:00] Padaria Aurora: ok\r\n")
+
+    assert [message["body"] for message in chat_of(system, owner, lead_id)] == ["contrato.pdf", "ok"]
+
+
+@pytest.mark.parametrize("business", ["Padaria Aurora", "Padaria: Aurora"])
+def test_words_before_a_colon_stay_with_the_text_and_a_name_with_the_name(
+    system: System, owner: str, lead_id: str, business: str
+) -> None:
+    chat = f"""\
+12/09/2026 09:15 - Ana: Endereço: Rua A
+12/09/2026 09:16 - {business}: Pedido: 10
+12/09/2026 09:17 - Ana: Endereço: Rua B
+12/09/2026 09:18 - {business}: Pedido: 11
+"""
+
+    imported(system, owner, lead_id, chat, businessParticipant=business)
+
+    assert [(m["direction"], m["body"]) for m in chat_of(system, owner, lead_id)] == [
+        ("INBOUND", "Endereço: Rua A"),
+        ("OUTBOUND", "Pedido: 10"),
+        ("INBOUND", "Endereço: Rua B"),
+        ("OUTBOUND", "Pedido: 11"),
+    ]
+
+
 def test_what_was_deleted_or_edited_since_an_earlier_export_is_not_doubled(
     system: System, owner: str, lead_id: str
 ) -> None:
