@@ -48,8 +48,9 @@ CONTENT_RANKS: Final[Mapping[int, int]] = {
 HOLLOW_RANK: Final = 1
 # What the real content may still replace: a message about another one (kinds.ACTS), should another
 # route call it a message after all; a placeholder or an error, as media_placeholder and its fill
-# (Meta, "history webhook"), error 131060 "message unavailable", which may resolve within seconds.
-HOLLOW_TYPES: Final = frozenset({"media_placeholder", "errors", "unsupported", "unknown"})
+# (Meta, "history webhook"), error 131060 "message unavailable", which may resolve within seconds; a
+# template, of which a history has the name and not the words.
+HOLLOW_TYPES: Final = frozenset({"media_placeholder", "errors", "unsupported", "unknown", "template"})
 
 # Who is believed about direction and contact. The media fill of a history names the user as sender
 # even of the business's own messages (in Meta's own example pair), so any other route overrules it.

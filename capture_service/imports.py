@@ -14,6 +14,8 @@ import zstandard
 
 from capture_service import fold, kinds, store
 from capture_service.chat_export import archive, matching, parser
+from capture_service.chat_export.likeness import Known
+from capture_service.chat_export.messages import Place
 from plumbing import errors, postgres
 from plumbing.errors import FieldFault
 
@@ -25,6 +27,8 @@ _PARTICIPANTS_SHOWN: Final = 20
 _MEDIA_KINDS: Final = frozenset(
     {"image", "video", "audio", "document", "sticker", "contacts", "media_placeholder"}
 )
+# What WhatsApp itself says in a chat, or shows of it.
+_NOTICES: Final = frozenset({"system", "call", "request_welcome"})
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +101,7 @@ def prepare(
         brought.chat,
         business=request.business,
         known=[_known(row) for row in known],
-        place=matching.Place(
+        place=Place(
             tenant_id=target.tenant_id,
             instance_id=target.instance_id,
             instance_public_id=target.instance_public_id,
@@ -148,7 +152,8 @@ def run(
 ) -> str:
     """Do what the sync log of a chat export asks for; give the report. Safe to run again.
 
-    The step "compare" adds nothing: it takes out what a history has brought since.
+    The step "compare" adds no message: it takes out what a history has brought since, and tells of that
+    what the chat alone knows.
     """
 
     def load(conn: postgres.Transaction) -> tuple[store.ImportRow, store.ImportTarget]:
@@ -196,7 +201,7 @@ def run(
             on_chunk(conn)
 
         postgres.run_transaction(pool, work, timeout_s=_TIMEOUT_S)
-    if is_import and plan.changed:
+    if plan.changed:
 
         def change(conn: postgres.Transaction) -> None:
             said = {message.id: message for message in plan.changed}
@@ -224,28 +229,52 @@ def run(
 
 
 def _said_of(row: fold.Message, said: fold.Message) -> fold.Message:
-    """Add what a later export says of a message; whose it is by now stays."""
-    return fold.merge(row, msgspec.structs.replace(said, lead_id=row.lead_id))
+    """Add what an export says of a message; whose it is by now stays, and which webhook brought it."""
+    return fold.merge(row, msgspec.structs.replace(said, lead_id=row.lead_id, batch_id=row.batch_id))
 
 
-def _known(row: store.KnownMessage) -> matching.Known:
+def _known(row: store.KnownMessage) -> Known:
     mentions = cast("dict[str, Any]", msgspec.json.decode(row.mentions)) if row.mentions else {}
     edits = [edit.get("body") or "" for edit in mentions.get("edits", ())]
+    is_export = row.sources & ~fold.MENTION == fold.CHAT_EXPORT
     is_media = row.type in _MEDIA_KINDS
-    is_sign = is_media and row.body == kinds.line(row.type, {})
-    chosen = _choice(row.interactive) if row.interactive else []
-    return matching.Known(
+    file_name = _file_name(row.content) if row.content and row.type == "document" else ""
+    is_sign = is_media and row.body in (kinds.line(row.type, {}), file_name)
+    chosen = _choice(row.content) if row.content and row.type == "interactive" else []
+    is_borrowed = not is_export and row.content_rank == fold.CONTENT_RANKS[fold.CHAT_EXPORT]
+    return Known(
         id=row.id,
         wamid=row.wamid,
-        is_export=row.sources & ~fold.MENTION == fold.CHAT_EXPORT,
+        is_export=is_export,
         sent_at=row.sent_at,
         direction=row.direction,
-        texts=[*([] if is_sign else [row.body or ""]), *chosen, *edits],
+        type=row.type,
+        content_rank=row.content_rank,
+        texts=[text for text in (None if is_sign else row.body, *chosen, *edits) if text],
+        file_name=file_name,
         is_media=is_media,
-        is_place=row.type == "location",
         is_wordless=not is_media and row.type != "text",
         is_revoked=bool(mentions.get("revokes")),
+        is_hollow=is_borrowed or row.content_rank <= fold.HOLLOW_RANK,
+        is_expected=row.status != fold.FAILED
+        and row.type not in _NOTICES
+        and (row.type != "" or row.is_sent),
     )
+
+
+class _Document(msgspec.Struct):
+    filename: str = ""
+
+
+class _WithDocument(msgspec.Struct):
+    document: _Document
+
+
+def _file_name(content: str) -> str:
+    try:
+        return msgspec.json.decode(content, type=_WithDocument).document.filename
+    except msgspec.ValidationError:
+        return ""
 
 
 class _Row(msgspec.Struct):

@@ -25,7 +25,7 @@ _SOURCES: Final = (
     (64, "chat_export"),
 )
 # What has errors in place of a content; other content takes their place (capture_service/fold.py).
-_HOLLOW_TYPES: Final = frozenset({"media_placeholder", "errors", "unsupported", "unknown"})
+_HOLLOW_TYPES: Final = frozenset({"media_placeholder", "errors", "unsupported", "unknown", "template"})
 # Meta's documents show it where an edit answers nothing.
 _NO_MESSAGE: Final = "M0"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -63,9 +63,13 @@ class KnownMessage(msgspec.Struct, frozen=True, kw_only=True):
     direction: int
     type: str
     body: str | None
-    interactive: str | None
-    """The content of a message that is interactive: what was chosen has more words than its body."""
+    content: str | None
+    """Of a message whose body may not be its own words, or not all of them: a choice, a document."""
+    content_rank: int
     mentions: str | None
+    status: int
+    is_sent: bool
+    """A status has told when it was sent."""
 
 
 def list_known(
@@ -80,8 +84,9 @@ def list_known(
     with conn.cursor(row_factory=kwargs_row(KnownMessage)) as cursor:
         return cursor.execute(
             """
-            SELECT id, wamid, sent_at, sources, direction, type, body,
-              CASE WHEN type = 'interactive' THEN content END AS interactive, mentions
+            SELECT id, wamid, sent_at, sources, direction, type, body, content_rank, mentions, status,
+              CASE WHEN type IN ('interactive', 'document') THEN content END AS content,
+              status_sent_at IS NOT NULL AS is_sent
             FROM whatsapp_messages
             WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s AND instance_id = %(instance_id)s
               AND sent_at BETWEEN %(from_time)s AND %(to_time)s

@@ -18,7 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 from capture_service import kinds
-from capture_service.chat_export import parser
+from capture_service.chat_export import marks, parser
 from gateway import exporting, render
 from gateway.exporting import document, message as reading, page
 from protos import history_pb2 as pb
@@ -858,7 +858,7 @@ def test_an_exported_chat_reads_back_as_what_was_said():
 # Letters of many scripts, and what separates texts; nothing that WhatsApp's own words are made of.
 CARRIED: Final = st.text(
     st.sampled_from("abcdefgh áçõñß ЖшЩ שלום 漢字 😀👍🏽 ,;!?*_~\"'&%$#@=+-/\\|()[]{} \n\u2028"), min_size=1
-).filter(lambda text: text.strip() != "" and text.strip(parser._EDGES) == text)
+).filter(lambda text: text.strip() != "" and text.strip(marks.EDGES) == text)
 NAMES: Final = st.text(string.ascii_letters + "áçõ .+0123456789:", min_size=1, max_size=40).filter(
     lambda name: name.strip(" :.") == name and not name.startswith(" ") and "  " not in name
 )

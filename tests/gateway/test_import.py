@@ -322,6 +322,219 @@ def test_what_was_deleted_or_edited_since_an_earlier_export_is_not_doubled(
     assert [revision["body"] for revision in edited["revisions"]] == ["até", "até logo"]
 
 
+MINUTE = int(datetime(2026, 9, 12, 12, 15, 42, tzinfo=UTC).timestamp())
+AT = "12/09/2026 09:15 - "
+END = "13/09/2026 10:00 - Padaria Aurora: até\n"
+
+
+def told(wamid: str, kind: str, at: int = MINUTE, **part: Any) -> dict[str, Any]:
+    return {"from": wire.ANA, "id": wamid, "timestamp": str(at), "type": kind, **part}
+
+
+def image(wamid: str, **part: str) -> dict[str, Any]:
+    return told(wamid, "image", image={"id": wamid, "mime_type": "image/jpeg", "sha256": "x", **part})
+
+
+def in_minute(system: System, token: str, lead_id: str) -> list[dict[str, Any]]:
+    """Give the messages of the twelfth of September."""
+    return [m for m in system.walk(token, lead_id) if m["timestamp"].startswith("2026-09-12")]
+
+
+def from_history(*messages: dict[str, Any]) -> bytes:
+    return wire.history(
+        {"id": wire.ANA, "messages": [{**told, "history_context": {"status": "READ"}} for told in messages]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "is_deleted", "body"),
+    [("Mensagem apagada", True, None), ("até logo <Mensagem editada>", False, "até logo")],
+)
+def test_what_became_on_the_phone_of_a_message_of_the_api_changes_it(
+    system: System, owner: str, lead_id: str, line: str, is_deleted: bool, body: str | None
+) -> None:
+    system.post_webhook(wire.messages(wire.text("w2", "até", at=MINUTE)))
+
+    for _ in range(2):
+        imported(system, owner, lead_id, f"{AT}Ana: {line}\n{END}")
+
+    [message] = in_minute(system, owner, lead_id)
+    assert (bool(message["revokedAt"]), message["body"]) == (is_deleted, body)
+    assert message["syncSource"] == "webhook"
+
+
+def test_of_several_messages_nobody_can_say_which_was_deleted(
+    system: System, owner: str, lead_id: str
+) -> None:
+    system.post_webhook(
+        wire.messages(wire.text("w2", "um", at=MINUTE), wire.text("w3", "dois", at=MINUTE + 1))
+    )
+
+    for _ in range(2):
+        imported(system, owner, lead_id, f"{AT}Ana: Mensagem apagada\n{END}")
+
+    shown = in_minute(system, owner, lead_id)
+    assert [(m["body"], m["revokedAt"]) for m in shown] == [("um", None), ("dois", None)]
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("<Mídia oculta>", "unsupported"),
+        ("ENQUETE:\nPizza?\nOPÇÃO: sim (1 voto)", "text"),
+        ("oi", "text"),
+        ("null", "unsupported"),
+    ],
+)
+def test_a_message_of_which_the_api_knows_nothing_says_what_its_line_says(
+    system: System, owner: str, lead_id: str, line: str, shown: str
+) -> None:
+    system.post_webhook(wire.messages(told("w2", "unsupported", errors=[{"code": 131051}])))
+
+    for _ in range(2):
+        imported(system, owner, lead_id, f"{AT}Ana: {line}\n{END}")
+
+    [message] = in_minute(system, owner, lead_id)
+    assert message["type"] == shown
+    assert shown != "text" or message["body"] == line
+
+
+def test_of_more_lines_than_such_messages_none_is_taken_for_one(
+    system: System, owner: str, lead_id: str
+) -> None:
+    system.post_webhook(wire.messages(told("w2", "unsupported", errors=[{"code": 131051}])))
+
+    imported(system, owner, lead_id, f"{AT}Ana: um\n{AT}Ana: dois\n{END}")
+
+    assert [m["body"] for m in chat_of(system, owner, lead_id)] == ["um", "dois", "até"]
+
+
+@pytest.mark.parametrize("text", ["Mensagem apagada", "null", "foto.jpg (arquivo anexado)", "<Mídia oculta>"])
+def test_what_somebody_typed_is_known_though_it_reads_as_whatsapps_own_words(
+    system: System, owner: str, lead_id: str, text: str
+) -> None:
+    system.post_webhook(wire.messages(wire.text("w2", text, at=MINUTE)))
+
+    imported(system, owner, lead_id, f"{AT}Ana: {text}\n{END}")
+
+    [message] = in_minute(system, owner, lead_id)
+    assert message["body"] == text
+
+
+@pytest.mark.parametrize("is_history_first", [True, False])
+@pytest.mark.parametrize(
+    ("line", "body"),
+    [
+        ("IMG-20260912-WA0012.jpg (arquivo anexado)\nlegenda", "legenda"),
+        ("<Mídia oculta>\nlegenda", "📎"),
+        ("<Mídia oculta>", "📎"),
+    ],
+)
+def test_a_placeholder_of_a_history_is_the_file_of_the_chat(
+    system: System, owner: str, lead_id: str, is_history_first: bool, line: str, body: str
+) -> None:
+    history = from_history(told("w2", "media_placeholder"))
+    if is_history_first:
+        system.post_webhook(history)
+    sync_id = imported(system, owner, lead_id, f"{AT}Ana: {line}\n{END}")["syncId"]
+    if not is_history_first:
+        system.post_webhook(history)
+        system.run_sync("padaria", sync_id)
+
+    [message] = in_minute(system, owner, lead_id)
+
+    assert (message["syncSource"], message["body"], message["timestamp"]) == (
+        "history",
+        body,
+        "2026-09-12T12:15:42Z",
+    )
+    # What the history says after all is believed.
+    system.post_webhook(from_history(image("w2", caption="a verdadeira")))
+    assert [m["body"] for m in in_minute(system, owner, lead_id)] == ["a verdadeira"]
+
+
+@pytest.mark.parametrize(("plain", "captioned"), [("w2", "w3"), ("w3", "w2")])
+@pytest.mark.parametrize("is_captioned_first", [True, False])
+def test_files_of_one_second_are_told_apart_by_their_captions(
+    system: System, owner: str, lead_id: str, plain: str, captioned: str, is_captioned_first: bool
+) -> None:
+    system.post_webhook(wire.messages(image(plain), image(captioned, caption="legenda")))
+    lines = [f"{AT}Ana: IMG-1.jpg (arquivo anexado)\n", f"{AT}Ana: IMG-2.jpg (arquivo anexado)\nlegenda\n"]
+    if is_captioned_first:
+        lines.reverse()
+
+    imported(system, owner, lead_id, "".join(lines) + END)
+
+    assert {m["syncSource"] for m in in_minute(system, owner, lead_id)} == {"webhook"}
+    assert len(in_minute(system, owner, lead_id)) == 2
+
+
+@pytest.mark.parametrize("is_iphone_first", [True, False])
+@pytest.mark.parametrize(
+    ("iphone", "android"),
+    [
+        (
+            "\u200eLocalização: https://maps.google.com/?q=-23.5,-46.6",
+            "localização: https://maps.google.com/?q=-23.5,-46.6",
+        ),
+        ("contrato.pdf \u2022 \u200e3 páginas \u200edocumento omitido", "contrato.pdf (arquivo anexado)"),
+        ("olha \u200eimagem ocultada", "<Mídia oculta>"),
+        ("\u200eimagem ocultada", "IMG-20260912-WA0012.jpg (arquivo anexado)"),
+        ("oi \u200e<Mensagem editada>", "oi <Mensagem editada>"),
+        ("\u200eEsta mensagem foi apagada.", "Mensagem apagada"),
+    ],
+)
+def test_one_chat_exported_by_two_phones_is_there_once(
+    system: System, owner: str, lead_id: str, iphone: str, android: str, is_iphone_first: bool
+) -> None:
+    chats = [
+        f"[12/09/2026, 09:15:42] Ana: {iphone}\r\n[13/09/2026, 10:00:00] Padaria Aurora: até\r\n",
+        f"{AT}Ana: {android}\n{END}",
+    ]
+    if not is_iphone_first:
+        chats.reverse()
+
+    first, *later = [imported(system, owner, lead_id, chat)["messagesImported"] for chat in (*chats, *chats)]
+
+    assert (first, later) == (2, [0, 0, 0])
+
+
+def test_what_only_statuses_or_a_templates_name_tell_of_says_what_its_line_says(
+    system: System, owner: str, lead_id: str
+) -> None:
+    system.post_webhook(
+        wire.statuses(wire.status("w2", "sent", at=MINUTE), wire.status("w2", "delivered", at=MINUTE + 1))
+    )
+    named = {"from": wire.BUSINESS, "to": wire.ANA, "template": {"name": "pedido"}}
+    system.post_webhook(from_history({**told("w3", "template", at=MINUTE + 60), **named}))
+    chat = f"""\
+{AT}Padaria Aurora: seu pedido saiu
+12/09/2026 09:16 - Padaria Aurora: seu pedido chegou
+{END}"""
+
+    for _ in range(2):
+        imported(system, owner, lead_id, chat)
+
+    shown = in_minute(system, owner, lead_id)
+    assert [(m["body"], m["status"]) for m in shown] == [
+        ("seu pedido saiu", "delivered"),
+        ("seu pedido chegou", "read"),
+    ]
+
+
+def test_answers_that_only_the_chat_has_follow_what_they_answer(
+    system: System, owner: str, lead_id: str
+) -> None:
+    system.post_webhook(
+        wire.messages(wire.text("w2", "Tem pão?", at=MINUTE), wire.text("w3", "E bolo?", at=MINUTE + 9))
+    )
+    said = [("Ana", "Tem pão?"), ("Padaria Aurora", "tem"), ("Ana", "E bolo?"), ("Padaria Aurora", "também")]
+
+    imported(system, owner, lead_id, "".join(f"{AT}{who}: {text}\n" for who, text in said) + END)
+
+    assert [m["body"] for m in in_minute(system, owner, lead_id)] == [text for _, text in said]
+
+
 def _snake(name: str) -> str:
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
 
