@@ -91,11 +91,20 @@ def normalised(text: str) -> str:
     return " ".join(plain.split())
 
 
-def _words(said: Said) -> Iterator[str]:
-    yield said.name
+def _caption_or_text(said: Said) -> Iterator[str]:
+    yield MEDIA + said.name if said.line.kind == "media" else said.name
     if said.line.written:
         # What is read as WhatsApp's own words, somebody may have typed.
         yield normalised(said.line.written)
+
+
+def _caption_or_text_of(message: Known) -> Iterator[str]:
+    for text in _words_of(message):
+        yield MEDIA + text if message.is_media else text
+
+
+def _words(said: Said) -> Iterator[str]:
+    yield said.name
 
 
 def _words_of(message: Known) -> Iterator[str]:
@@ -107,8 +116,8 @@ def _sign(said: Said) -> Iterator[str]:
     line = said.line
     if line.kind == "deleted":
         yield DELETED
-    elif line.kind == "media" and (line.title or line.media_name):
-        yield _file(line.title.partition(" \u2022 ")[0] or line.media_name or "")
+    elif line.kind == "media" and line.media_name and not line.text:
+        yield _file(line.title.partition(" \u2022 ")[0] or line.media_name)
     elif line.kind == "text" and (link := _link(said.name)):
         yield link
 
@@ -196,14 +205,17 @@ def _id(one: Said | Known) -> Iterator[str]:
 
 SAME_LINE: Final = Likeness(_id, _id)
 """An earlier import has made the message of the very same line."""
-WORDS: Final = Likeness(_words, _words_of)
-VAGUER: Final = (
+SURE: Final = (
+    Likeness(_caption_or_text, _caption_or_text_of),
     Likeness(_sign, _sign_of),
+)
+VAGUE: Final = (
     Likeness(_place, _place_of),
     Likeness(_kind, _kind_of_bare),
     Likeness(_media, _bare),
     # A file may be exported without the words that came with it.
     Likeness(_media, _any_media),
     Likeness(_empty, _wordless),
-    Likeness(_label, _label_of),
 )
+DOUBTFUL: Final = (Likeness(_words, _words_of), Likeness(_label, _label_of))
+"""The same words, of a file or of none, or with what may belong to a name."""

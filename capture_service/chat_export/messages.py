@@ -90,15 +90,19 @@ def new(said: Said, at: datetime, place: Place) -> fold.Message:
 
 
 def filling(message: Known, said: Said, place: Place) -> fold.Message | None:
-    """Give what a line says that a message does not; None where the message says something itself."""
-    told = new(said, message.sent_at, place)
-    if message.content_rank > fold.HOLLOW_RANK or told.content_rank <= fold.HOLLOW_RANK:
+    """Give the words of a line to a message that has none; None where that is not so.
+
+    A file without words is left a placeholder: it may turn out to be another, and be filled by that one.
+    """
+    if message.content_rank > fold.HOLLOW_RANK or not said.line.text:
         return None
+    told = new(said, message.sent_at, place)
     # Whose it is and how far it came, the message knows better.
     return msgspec.structs.replace(
         told,
         id=message.id,
         wamid=message.wamid,
+        content_rank=fold.CONTENT_RANKS[fold.CHAT_EXPORT],
         sender=None,
         party_rank=fold.NOBODY_RANK,
         status=fold.PENDING,

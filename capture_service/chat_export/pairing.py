@@ -1,7 +1,7 @@
 """Which line of an exported chat stands for which message, of those that one side has said in one minute."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 import msgspec
 
@@ -37,15 +37,17 @@ def pair(lines: Sequence[Said], messages: Iterable[Known]) -> Pairs:
     for message in messages:
         (exported if message.is_export else told).append(message)
     by_others = _Claims(lines, told)
-    by_others.alike(likeness.WORDS)
+    by_others.surely()
+    sure = set(by_others.found)
     by_others.vaguely()
     by_exports = _Claims(lines, exported)
-    by_exports.alike(likeness.SAME_LINE)
-    by_exports.alike(likeness.WORDS)
-    # Anything vaguer than its words is no reason to take a message out.
+    # Where lines say the same, what an export made of one may be needed for another that it alone has:
+    # those that are known by no other route come first.
+    by_exports.surely(by_others.open)
+    by_exports.surely(sure)
+    by_exports.vaguely(by_others.open)
+    by_exports.surely(by_others.found.keys() - sure)
     doubled = [pair.message for number, pair in by_exports.found.items() if number in by_others.found]
-    by_exports.open -= by_others.found.keys()
-    by_exports.vaguely()
     return Pairs({**by_exports.found, **by_others.found}, doubled)
 
 
@@ -62,15 +64,32 @@ class _Claims:
         self.open = set(range(len(lines)))
         self.found: dict[int, Pair] = {}
 
-    def alike(self, likeness: Likeness) -> None:
-        """Let each line that is open claim the first message that is like it."""
-        if not self._left or not self.open:
+    def surely(self, among: Set[int] | None = None) -> None:
+        """Let lines claim what they have made themselves, or what says the same."""
+        for sure in (likeness.SAME_LINE, *likeness.SURE):
+            self._alike(sure, among)
+
+    def vaguely(self, among: Set[int] | None = None) -> None:
+        """Let lines claim what is ever less like them, and at last what they can only be by their number."""
+        if not self._left:
+            return
+        for vague in likeness.VAGUE:
+            self._alike(vague, among)
+        self._what_became(among)
+        for doubtful in likeness.DOUBTFUL:
+            self._alike(doubtful, among)
+        self._hollow(among)
+
+    def _alike(self, likeness: Likeness, among: Set[int] | None) -> None:
+        """Let each line claim the first message that is like it."""
+        lines = self._open(among)
+        if not self._left or not lines:
             return
         alike: dict[str, deque[Known]] = {}
         for message in self._left.values():
             for key in likeness.of_message(message):
                 alike.setdefault(key, deque()).append(message)
-        for number in sorted(self.open) if alike else ():
+        for number in lines if alike else ():
             for key in likeness.of_line(self._lines[number]):
                 queue = alike.get(key)
                 while queue and queue[0].id not in self._left:
@@ -79,46 +98,48 @@ class _Claims:
                     self._claim(number, queue[0])
                     break
 
-    def vaguely(self) -> None:
-        """Let lines claim what is ever less like them, and at last what they can only be by their number."""
-        if not self._left or not self.open:
-            return
-        for vaguer in likeness.VAGUER:
-            self.alike(vaguer)
-        self._what_became()
-        self._hollow(lambda said: said.line.kind == "media", lambda message: message.is_media)
-        self._hollow(lambda said: True, lambda message: not message.is_media)
-
-    def _what_became(self) -> None:
+    def _what_became(self, among: Set[int] | None) -> None:
         """Let lines that are deleted or edited stand for messages that no line is like.
 
         Where they are not as many, nobody can say which became which: then what is deleted, and so has no
         words to lose, is held to be known, and changes nothing.
         """
-        lines = self._open(lambda said: said.line.kind == "deleted" or said.line.is_edited)
-        messages = self._expected(lambda message: not message.is_hollow)
+        lines = [
+            number
+            for number in self._open(among)
+            if self._lines[number].line.kind == "deleted" or self._lines[number].line.is_edited
+        ]
+        messages = [
+            message for message in self._left.values() if message.is_expected and not message.is_hollow
+        ]
         is_clear = len(lines) == len(messages)
         if not is_clear:
             lines = [number for number in lines if self._lines[number].line.kind == "deleted"]
         for number, message in zip(lines, messages, strict=False):
             self._claim(number, message, is_changed=is_clear)
 
-    def _hollow(self, is_line: Callable[[Said], bool], is_message: Callable[[Known], bool]) -> None:
+    def _hollow(self, among: Set[int] | None) -> None:
         """Let lines stand for messages of which nothing is known, where there are enough of those.
 
         Of more lines than messages nobody can say which these are. The rest of a history may still tell.
         """
-        lines = self._open(is_line)
-        messages = self._expected(lambda message: message.is_hollow and is_message(message))
-        if len(lines) <= len(messages):
-            for number, message in zip(lines, messages, strict=False):
-                self._claim(number, message)
+        for is_media in (True, False):
+            lines = [
+                number
+                for number in self._open(among)
+                if self._lines[number].line.kind == "media" or not is_media
+            ]
+            messages = [
+                message
+                for message in self._left.values()
+                if message.is_expected and message.is_hollow and message.is_media == is_media
+            ]
+            if len(lines) <= len(messages):
+                for number, message in zip(lines, messages, strict=False):
+                    self._claim(number, message)
 
-    def _open(self, is_wanted: Callable[[Said], bool]) -> list[int]:
-        return [number for number in sorted(self.open) if is_wanted(self._lines[number])]
-
-    def _expected(self, is_wanted: Callable[[Known], bool]) -> list[Known]:
-        return [message for message in self._left.values() if message.is_expected and is_wanted(message)]
+    def _open(self, among: Set[int] | None) -> list[int]:
+        return sorted(self.open if among is None else self.open & among)
 
     def _claim(self, number: int, message: Known, *, is_changed: bool = False) -> None:
         self.found[number] = Pair(message, is_changed)

@@ -426,7 +426,7 @@ def test_what_somebody_typed_is_known_though_it_reads_as_whatsapps_own_words(
     ("line", "body"),
     [
         ("IMG-20260912-WA0012.jpg (arquivo anexado)\nlegenda", "legenda"),
-        ("<Mídia oculta>\nlegenda", "📎"),
+        ("<Mídia oculta>\nlegenda", "legenda"),
         ("<Mídia oculta>", "📎"),
     ],
 )
