@@ -13,7 +13,7 @@ import msgspec
 import zstandard
 
 from capture_service import fold, kinds, store
-from capture_service.chat_export import archive, matching, parser
+from capture_service.chat_export import archive, authors, matching, parser
 from capture_service.chat_export.likeness import Known
 from capture_service.chat_export.messages import Place
 from plumbing import errors, postgres
@@ -35,7 +35,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """How a file is to be read."""
 
     business: str
-    """The participant who is the business, as the file writes the name."""
+    """The participant who is the business, as the file shows the name."""
     time_zone: str
     """Of the telephone that exported it, e.g. America/Sao_Paulo."""
     date_order: parser.DateOrder | None = None
@@ -47,6 +47,8 @@ class Brought(msgspec.Struct, frozen=True):
     text: str
     media_names: list[str]
     chat: parser.Chat
+    business: str
+    """The participant who is the business, as the file writes the name."""
 
 
 def read(data: bytes, request: Request) -> Brought:
@@ -59,29 +61,31 @@ def read(data: bytes, request: Request) -> Brought:
         raise _refused("time_zone", "must be the name of a time zone, e.g. America/Sao_Paulo") from None
     try:
         export = archive.open_export(data)
-        chat = _parsed(export.text, request, zone)
+        return _parsed(export.text, export.media_names, request, zone)
     except (archive.Refused, parser.NotAChat) as error:
         raise _refused("file", error.reason) from None
-    if request.business not in chat.participants:
+
+
+def _parsed(text: str, media_names: list[str], request: Request, zone: ZoneInfo) -> Brought:
+    chat = parser.parse(text, zone=zone, date_order=request.date_order, business=request.business)
+    alike = [name for name in chat.participants if authors.key(name) == authors.key(request.business)]
+    if request.business in alike:
+        alike = [request.business]
+    if len(alike) != 1:
         names = ", ".join(list(chat.participants)[:_PARTICIPANTS_SHOWN])
         raise _refused("business_participant", f"is nobody in this chat; those who speak are: {names}")
-    return Brought(export.text, export.media_names, chat)
-
-
-def _parsed(text: str, request: Request, zone: ZoneInfo) -> parser.Chat:
-    return parser.parse(text, zone=zone, date_order=request.date_order, business=request.business)
+    return Brought(text, media_names, chat, alike[0])
 
 
 def prepare(
     conn: postgres.Transaction,
     brought: Brought,
-    request: Request,
     *,
     target: store.ImportTarget,
     sync_id: uuid.UUID,
 ) -> tuple[matching.Plan, dict[str, Any]]:
     """Compare a chat with what is there; give what to add, and the report of it."""
-    others = [name for name in brought.chat.participants if name != request.business]
+    others = [name for name in brought.chat.participants if name != brought.business]
     if len(others) > 1 and not target.is_group:
         raise _refused("file", f"has {len(others) + 1} participants: it is a group's, the lead is a person")
     times = [line.at for line in brought.chat.lines]
@@ -99,7 +103,7 @@ def prepare(
     )
     plan = matching.plan(
         brought.chat,
-        business=request.business,
+        business=brought.business,
         known=[_known(row) for row in known],
         place=Place(
             tenant_id=target.tenant_id,
@@ -123,7 +127,7 @@ def prepare(
         "edited": plan.edited,
         "attachments": len(brought.media_names),
         "participants": [
-            {"name": name, "messages": count, "isBusiness": name == request.business}
+            {"name": name, "messages": count, "isBusiness": name == brought.business}
             for name, count in chat.participants.items()
         ],
         "platform": chat.platform,
@@ -170,11 +174,10 @@ def run(
     row, target = postgres.run_read(pool, load, timeout_s=_TIMEOUT_S)
     request = msgspec.json.decode(row.request, type=Request)
     text = zstandard.ZstdDecompressor().decompress(row.text).decode(errors="surrogatepass")
-    chat = _parsed(text, request, ZoneInfo(request.time_zone))
-    brought = Brought(text, row.media_names, chat)
+    brought = _parsed(text, row.media_names, request, ZoneInfo(request.time_zone))
     plan, report = postgres.run_read(
         pool,
-        lambda conn: prepare(conn, brought, request, target=target, sync_id=sync.id),
+        lambda conn: prepare(conn, brought, target=target, sync_id=sync.id),
         timeout_s=_TIMEOUT_S,
     )
     is_import = sync.step != "compare"
@@ -252,6 +255,7 @@ def _known(row: store.KnownMessage) -> Known:
         content_rank=row.content_rank,
         texts=[text for text in (None if is_sign else row.body, *chosen, *edits) if text],
         file_name=file_name,
+        senders=_senders(row.sender) if row.sender else [],
         is_media=is_media,
         is_wordless=not is_media and row.type != "text",
         is_revoked=bool(mentions.get("revokes")),
@@ -275,6 +279,16 @@ def _file_name(content: str) -> str:
         return msgspec.json.decode(content, type=_WithDocument).document.filename
     except msgspec.ValidationError:
         return ""
+
+
+class _Sender(msgspec.Struct):
+    name: str | None = None
+    number: str | None = None
+
+
+def _senders(sender: str) -> list[str]:
+    read = msgspec.json.decode(sender, type=_Sender)
+    return [authors.key(called) for called in (read.name, read.number) if called]
 
 
 class _Row(msgspec.Struct):

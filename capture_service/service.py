@@ -426,7 +426,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         def work(conn: postgres.Transaction) -> pb.SyncLog:
             tenant_id = self._tenant_of_lead(conn, lead_id)
             target = self._import_target(conn, tenant_id, lead_id, instance_id)
-            _, report = imports.prepare(conn, brought, how, target=target, sync_id=sync_id)
+            _, report = imports.prepare(conn, brought, target=target, sync_id=sync_id)
             if request.is_dry_run:
                 return pb.SyncLog(
                     lead_id=str(lead_id),

@@ -68,9 +68,9 @@ class Export(msgspec.Struct, frozen=True):
 def open_export(data: bytes) -> Export:
     """Give the text of an exported chat, which nobody has yet read: see `parser.parse`.
 
-    A text is UTF-8, UTF-16 with its mark, or Windows-1252 where it then begins as a chat does. An
-    archive holds one text; beside `_chat.txt`, and beside the only text that begins as a chat, others
-    are documents that were sent. Archives inside the archive are not opened.
+    A text is UTF-8, or UTF-16 with its mark. An archive holds one text; beside `_chat.txt`, and beside
+    the only text that begins as a chat, others are documents that were sent. Archives inside the archive
+    are not opened.
 
     Raises Refused.
     """

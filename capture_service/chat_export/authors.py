@@ -1,8 +1,10 @@
 """Who said a line, told by how the lines of the file begin."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from capture_service.chat_export import marks
@@ -13,6 +15,8 @@ _ENDS_MAX: Final = 4
 # Fewer lines that begin alike are no evidence: with a name too long, words would be cut off what was said.
 _BEARING_OUT_MIN: Final = 3
 _QUOTE: Final = re.compile('["\u201c\u201d\u201e\u00ab\u00bb]')
+_NUMBER: Final = re.compile(r"\+?[\d\s().\-\u2010-\u2015\u2212]*\d")
+_NUMBER_SIGNS: Final = re.compile(r"\D")
 # In the notice that somebody's security code changed, the name of that person may hold the ": ".
 NOTICE_WORDS: Final = (
     "security code",
@@ -22,6 +26,13 @@ NOTICE_WORDS: Final = (
     "code de sécurité",
     "codice di sicurezza",
 )
+
+
+@lru_cache(maxsize=1024)
+def key(name: str) -> str:
+    """Give a name as it is compared: as people type what a phone shows them, and of a number the digits."""
+    plain = " ".join(unicodedata.normalize("NFKC", marks.removed(name)).casefold().split())
+    return _NUMBER_SIGNS.sub("", plain) if _NUMBER.fullmatch(plain) else plain
 
 
 class Authors:
@@ -34,7 +45,7 @@ class Authors:
     """
 
     def __init__(self, rests: Sequence[str], known: str | None = None) -> None:
-        self._known = known
+        self._known = key(known) if known else None
         self._names: dict[str, str] = {}
         self._certain: Counter[str] = Counter()
         self._doubtful: Counter[str] = Counter()
@@ -59,8 +70,9 @@ class Authors:
         if len(ends) < 2:
             return ends
         names = [self._name(rest[:end]) for end in ends]
-        if self._known in names:
-            return [ends[names.index(self._known)]]
+        for end, name in zip(ends, names, strict=True):
+            if key(name) == self._known:
+                return [end]
         lines = self._doubtful[names[0]]
         if names[0] in self._certain or lines < _BEARING_OUT_MIN:
             return ends[:1]
@@ -71,7 +83,7 @@ class Authors:
         ][:1]
 
     def _is_name(self, name: str) -> bool:
-        if not name or name == self._known:
+        if not name or key(name) == self._known:
             return bool(name)
         # 'Ana changed the subject to "Sale: today"' is a notice; whoever is saved as 'João "Zé"' says
         # more than one thing.

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from capture_service.chat_export import authors
 from capture_service.chat_export.parser import Line
 
 DELETED: Final = "\0deleted"
@@ -55,6 +56,8 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     texts: list[str]
     """All words that it ever had; the sign of a kind and the name of a file are none."""
     file_name: str
+    senders: list[str]
+    """Who of a group said it, by name and by number, as `authors.key` has them."""
     is_media: bool
     is_wordless: bool
     """Neither a text nor a file: an exported chat may have nothing in its place."""
@@ -89,6 +92,15 @@ def normalised(text: str) -> str:
     """Give a text as it is compared: one form of each letter, no invisible marks, single spaces."""
     plain = text if text.isascii() else _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     return " ".join(plain.split())
+
+
+def _who_and_words(said: Said) -> Iterator[str]:
+    # Of whom the phone has not saved, WhatsApp shows the name that they gave themselves behind a tilde.
+    yield f"{authors.key(said.line.author or '').removeprefix('~ ')}\n{said.name}"
+
+
+def _who_and_words_of(message: Known) -> Iterator[str]:
+    return (f"{sender}\n{text}" for text in _words_of(message) for sender in message.senders)
 
 
 def _caption_or_text(said: Said) -> Iterator[str]:
@@ -206,6 +218,7 @@ def _id(one: Said | Known) -> Iterator[str]:
 SAME_LINE: Final = Likeness(_id, _id)
 """An earlier import has made the message of the very same line."""
 SURE: Final = (
+    Likeness(_who_and_words, _who_and_words_of),
     Likeness(_caption_or_text, _caption_or_text_of),
     Likeness(_sign, _sign_of),
 )

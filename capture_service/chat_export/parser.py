@@ -22,7 +22,7 @@ What a file cannot tell, and what is done about it:
 import re
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple, TypeAlias
 from zoneinfo import ZoneInfo
@@ -149,7 +149,8 @@ def parse(
     of whom the caller knows the name, which matters where it contains ": ".
 
     The phone wrote its local time. In `zone`, a time that a change of the clocks skipped is read as if
-    they had not changed yet, and of a time that came twice the first is meant.
+    they had not changed yet, and of a time that came twice the first is meant, or the second where only
+    that follows the line before it.
 
     Raises NotAChat when the first line with anything on it does not begin a message, when no date
     exists, and above LINES_MAX.
@@ -162,14 +163,11 @@ def parse(
     order, is_ambiguous = _date_order(shape, headers, wished=date_order, text=text)
     days = {header.date: _day(order, header.date) for header in headers}
     authors = Authors([header.rest for header in headers], business)
+    dated = [(header, day) for header in headers if (day := days[header.date])]
+    times = _times([datetime.combine(day, time(*header.time), zone) for header, day in dated])
     starts = [
-        _Start(
-            header.line,
-            datetime(day.year, day.month, day.day, *header.time, tzinfo=zone).astimezone(UTC),
-            *authors.split(header.rest),
-        )
-        for header in headers
-        if (day := days[header.date])
+        _Start(header.line, at, *authors.split(header.rest))
+        for (header, _), at in zip(dated, times, strict=True)
     ]
     if not starts:
         raise NotAChat(f"none of its dates exists between {_YEAR_MIN} and {_YEAR_MAX}")
@@ -309,6 +307,19 @@ def _date_order(
     if back != back_american:
         return ("dmy" if back < back_american else "mdy"), False
     return ("mdy" if _is_american(shape, text) else "dmy"), True
+
+
+def _times(local: Sequence[datetime]) -> list[datetime]:
+    """Give the times in UTC, each of an hour that came twice as the order of the file has it."""
+    times: list[datetime] = []
+    for at in local:
+        moment = at.astimezone(UTC)
+        if times and moment < times[-1]:
+            again = at.replace(fold=1).astimezone(UTC)
+            # Earlier for another reason, it stays so: a message that came late, a clock set right.
+            moment = again if again >= times[-1] else moment
+        times.append(moment)
+    return times
 
 
 def _steps_back(order: DateOrder, steps: Sequence[tuple[tuple[int, int, int], tuple[int, int, int]]]) -> int:

@@ -67,6 +67,7 @@ class KnownMessage(msgspec.Struct, frozen=True, kw_only=True):
     """Of a message whose body may not be its own words, or not all of them: a choice, a document."""
     content_rank: int
     mentions: str | None
+    sender: str | None
     status: int
     is_sent: bool
     """A status has told when it was sent."""
@@ -84,7 +85,7 @@ def list_known(
     with conn.cursor(row_factory=kwargs_row(KnownMessage)) as cursor:
         return cursor.execute(
             """
-            SELECT id, wamid, sent_at, sources, direction, type, body, content_rank, mentions, status,
+            SELECT id, wamid, sent_at, sources, direction, type, body, content_rank, mentions, sender, status,
               CASE WHEN type IN ('interactive', 'document') THEN content END AS content,
               status_sent_at IS NOT NULL AS is_sent
             FROM whatsapp_messages

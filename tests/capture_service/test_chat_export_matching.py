@@ -188,6 +188,7 @@ class Lead:
                     content=row.content if row.type in ("interactive", "document") else None,
                     content_rank=row.content_rank,
                     mentions=row.mentions,
+                    sender=row.sender,
                     status=row.status,
                     is_sent=False,
                 )

@@ -232,6 +232,15 @@ def test_of_a_time_that_came_twice_the_first_is_meant() -> None:
     assert line.at == datetime(2018, 2, 18, 1, 30, tzinfo=UTC)
 
 
+def test_in_an_hour_that_comes_twice_the_file_tells_which_is_meant() -> None:
+    chat = parser.parse(
+        "".join(f"25.10.26, {at} - Ana: oi\n" for at in ("02:50", "02:10", "02:55", "03:05", "02:30")),
+        zone=ZoneInfo("Europe/Berlin"),
+    )
+
+    assert [f"{line.at:%H:%M}" for line in chat.lines] == ["00:50", "01:10", "01:55", "02:05", "00:30"]
+
+
 # --- authors
 
 
@@ -286,6 +295,23 @@ def test_two_messages_that_begin_alike_keep_their_words() -> None:
 
     assert chat.participants == {"Ana": 2, "Padaria": 1}
     assert [line.text for line in chat.lines] == ["Endereço: Rua A", "ok", "Endereço: Rua B"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "written"),
+    [
+        ("+55 11 4000-0000", "\u202a+55\xa011\xa04000\u20110000\u202c"),
+        ("\u202a+55 11 4000\u20110000\u202c", "+55 11 4000-0000"),
+        (" café  Aurora", "Cafe\u0301 Aurora"),
+        (f"{LRM}Ana", "Ana"),
+    ],
+)
+def test_a_name_is_compared_as_people_type_it(typed: str, written: str) -> None:
+    assert authors.key(typed) == authors.key(written)
+
+
+def test_names_with_figures_are_more_than_their_figures() -> None:
+    assert len({authors.key(name) for name in ("Loja 1", "Bar 1", "1", "-", "()", "Loja")}) == 6
 
 
 @pytest.mark.parametrize(

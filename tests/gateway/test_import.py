@@ -123,6 +123,16 @@ def test_what_the_api_has_brought_is_matched_and_not_doubled(
     assert sum("pão de queijo" in (body or "") for body in bodies) == 1
 
 
+@pytest.mark.parametrize("name", ["padaria  aurora", " Padaria Aurora\u200e"])
+def test_the_business_may_be_named_as_people_type_it(
+    system: System, owner: str, lead_id: str, name: str
+) -> None:
+    sync = imported(system, owner, lead_id, businessParticipant=name)
+
+    assert [who["name"] for who in sync["detail"]["participants"] if who["isBusiness"]] == ["Padaria Aurora"]
+    assert sum(m["direction"] == "OUTBOUND" for m in chat_of(system, owner, lead_id)) == 2
+
+
 def test_a_dry_run_reports_and_changes_nothing(system: System, owner: str, lead_id: str) -> None:
     answer = bring(system, owner, lead_id, dryRun="true")
 
@@ -520,6 +530,21 @@ def test_what_only_statuses_or_a_templates_name_tell_of_says_what_its_line_says(
         ("seu pedido saiu", "delivered"),
         ("seu pedido chegou", "read"),
     ]
+
+
+@pytest.mark.parametrize("author", ["Caio", "~\u202fCaio", "+55 21 99999-0000"])
+def test_in_a_group_a_line_is_its_authors_message(
+    system: System, owner: str, lead_id: str, author: str
+) -> None:
+    said = {**wire.text("w2", "oi", at=MINUTE), "from": "5521999990000", "group_id": "G1"}
+    system.post_webhook(wire.messages(said, contacts=[wire.contact("5521999990000", "Caio")]))
+    [group] = [lead["id"] for lead in system.leads(owner) if lead["id"] != lead_id]
+
+    for _ in range(2):
+        imported(system, owner, group, f"{AT}Ana: oi\n{AT}{author}: oi\n{END}")
+
+    shown = in_minute(system, owner, group)
+    assert {m["from"]["name"]: m["syncSource"] for m in shown} == {"Ana": "chat_export", "Caio": "webhook"}
 
 
 def test_answers_that_only_the_chat_has_follow_what_they_answer(
