@@ -47,6 +47,8 @@ class Brought(msgspec.Struct, frozen=True):
     text: str
     media_names: list[str]
     chat: parser.Chat
+    other: parser.Chat | None
+    """The same with day and month the other way round, where nothing in the file tells which is which."""
     business: str
     """The participant who is the business, as the file writes the name."""
 
@@ -74,7 +76,11 @@ def _parsed(text: str, media_names: list[str], request: Request, zone: ZoneInfo)
     if len(alike) != 1:
         names = ", ".join(list(chat.participants)[:_PARTICIPANTS_SHOWN])
         raise _refused("business_participant", f"is nobody in this chat; those who speak are: {names}")
-    return Brought(text, media_names, chat, alike[0])
+    other = None
+    if chat.is_ambiguous:
+        order: parser.DateOrder = "mdy" if chat.date_order == "dmy" else "dmy"
+        other = parser.parse(text, zone=zone, date_order=order, business=request.business)
+    return Brought(text, media_names, chat, other, alike[0])
 
 
 def prepare(
@@ -88,35 +94,15 @@ def prepare(
     others = [name for name in brought.chat.participants if name != brought.business]
     if len(others) > 1 and not target.is_group:
         raise _refused("file", f"has {len(others) + 1} participants: it is a group's, the lead is a person")
-    times = [line.at for line in brought.chat.lines]
-    known = (
-        store.list_known(
-            conn,
-            tenant_id=target.tenant_id,
-            lead_id=target.lead_id,
-            instance_id=target.instance_id,
-            from_time=min(times) - _MARGIN,
-            to_time=max(times) + _MARGIN,
-        )
-        if times
-        else []
-    )
-    plan = matching.plan(
-        brought.chat,
-        business=brought.business,
-        known=[_known(row) for row in known],
-        place=Place(
-            tenant_id=target.tenant_id,
-            instance_id=target.instance_id,
-            instance_public_id=target.instance_public_id,
-            lead_id=target.lead_id,
-            batch_id=sync_id,
-            is_group=target.is_group,
-        ),
-    )
-    there = {row.id for row in known}
-    new = sum(message.id not in there for message in plan.messages)
-    chat = brought.chat
+    readings = [
+        (chat, *_compared(conn, chat, brought.business, target=target, sync_id=sync_id))
+        for chat in (brought.chat, brought.other)
+        if chat
+    ]
+    # Of two ways to read the dates, the one by which more is known; of equal ones, the likelier.
+    chat, plan, known = max(readings, key=lambda reading: reading[1].matched)
+    is_guessed = len(readings) > 1 and len({plan.matched for _, plan, _ in readings}) == 1
+    new = sum(message.id not in known for message in plan.messages)
     return plan, {
         "lines": len(chat.lines),
         "new": new,
@@ -132,10 +118,44 @@ def prepare(
         ],
         "platform": chat.platform,
         "dateOrder": chat.date_order,
-        "isDateOrderGuessed": chat.is_ambiguous,
+        "isDateOrderGuessed": is_guessed,
         "firstAt": plan.first_at,
         "lastAt": plan.last_at,
     }
+
+
+def _compared(
+    conn: postgres.Transaction,
+    chat: parser.Chat,
+    business: str,
+    *,
+    target: store.ImportTarget,
+    sync_id: uuid.UUID,
+) -> tuple[matching.Plan, set[uuid.UUID]]:
+    """Give what a chat adds, and the ids of what it was compared with."""
+    times = [line.at for line in chat.lines]
+    known = store.list_known(
+        conn,
+        tenant_id=target.tenant_id,
+        lead_id=target.lead_id,
+        instance_id=target.instance_id,
+        from_time=min(times) - _MARGIN,
+        to_time=max(times) + _MARGIN,
+    )
+    plan = matching.plan(
+        chat,
+        business=business,
+        known=[_known(row) for row in known],
+        place=Place(
+            tenant_id=target.tenant_id,
+            instance_id=target.instance_id,
+            instance_public_id=target.instance_public_id,
+            lead_id=target.lead_id,
+            batch_id=sync_id,
+            is_group=target.is_group,
+        ),
+    )
+    return plan, {row.id for row in known}
 
 
 def is_zone(name: str) -> bool:

@@ -37,9 +37,9 @@ def pair(lines: Sequence[Said], messages: Iterable[Known]) -> Pairs:
     for message in messages:
         (exported if message.is_export else told).append(message)
     by_others = _Claims(lines, told)
-    by_others.surely()
+    by_others.surely(by_others.open)
     sure = set(by_others.found)
-    by_others.vaguely()
+    by_others.vaguely(by_others.open)
     by_exports = _Claims(lines, exported)
     # Where lines say the same, what an export made of one may be needed for another that it alone has:
     # those that are known by no other route come first.
@@ -64,12 +64,12 @@ class _Claims:
         self.open = set(range(len(lines)))
         self.found: dict[int, Pair] = {}
 
-    def surely(self, among: Set[int] | None = None) -> None:
+    def surely(self, among: Set[int]) -> None:
         """Let lines claim what they have made themselves, or what says the same."""
         for sure in (likeness.SAME_LINE, *likeness.SURE):
             self._alike(sure, among)
 
-    def vaguely(self, among: Set[int] | None = None) -> None:
+    def vaguely(self, among: Set[int]) -> None:
         """Let lines claim what is ever less like them, and at last what they can only be by their number."""
         if not self._left:
             return
@@ -80,7 +80,7 @@ class _Claims:
             self._alike(doubtful, among)
         self._hollow(among)
 
-    def _alike(self, likeness: Likeness, among: Set[int] | None) -> None:
+    def _alike(self, likeness: Likeness, among: Set[int]) -> None:
         """Let each line claim the first message that is like it."""
         lines = self._open(among)
         if not self._left or not lines:
@@ -98,7 +98,7 @@ class _Claims:
                     self._claim(number, queue[0])
                     break
 
-    def _what_became(self, among: Set[int] | None) -> None:
+    def _what_became(self, among: Set[int]) -> None:
         """Let lines that are deleted or edited stand for messages that no line is like.
 
         Where they are not as many, nobody can say which became which: then what is deleted, and so has no
@@ -118,7 +118,7 @@ class _Claims:
         for number, message in zip(lines, messages, strict=False):
             self._claim(number, message, is_changed=is_clear)
 
-    def _hollow(self, among: Set[int] | None) -> None:
+    def _hollow(self, among: Set[int]) -> None:
         """Let lines stand for messages of which nothing is known, where there are enough of those.
 
         Of more lines than messages nobody can say which these are. The rest of a history may still tell.
@@ -138,8 +138,8 @@ class _Claims:
                 for number, message in zip(lines, messages, strict=False):
                     self._claim(number, message)
 
-    def _open(self, among: Set[int] | None) -> list[int]:
-        return sorted(self.open if among is None else self.open & among)
+    def _open(self, among: Set[int]) -> list[int]:
+        return sorted(self.open & among)
 
     def _claim(self, number: int, message: Known, *, is_changed: bool = False) -> None:
         self.found[number] = Pair(message, is_changed)

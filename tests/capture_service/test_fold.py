@@ -30,7 +30,7 @@ EMPTY = (fold.STATUS, fold.MENTION)
 @st.composite
 def messages(draw: st.DrawFn) -> fold.Message:
     source = draw(SOURCES)
-    kind = draw(st.sampled_from(["text", "image", "media_placeholder", "errors"]))
+    kind = draw(st.sampled_from(["text", "image", "media_placeholder", "errors", "template"]))
     return fold.Message(
         tenant_id=1,
         instance_id=1,

@@ -547,6 +547,23 @@ def test_in_a_group_a_line_is_its_authors_message(
     assert {m["from"]["name"]: m["syncSource"] for m in shown} == {"Ana": "chat_export", "Caio": "webhook"}
 
 
+def test_where_the_file_does_not_tell_day_from_month_what_is_known_does(
+    system: System, owner: str, lead_id: str
+) -> None:
+    chat = "10/5/26, 14:33 - Ana: oi\n10/6/26, 14:33 - Padaria Aurora: olá\n"
+    report = bring(system, owner, lead_id, chat, dryRun="true").json["detail"]
+    assert (report["dateOrder"], report["isDateOrderGuessed"]) == ("dmy", True)
+    at = int(datetime(2026, 10, 5, 17, 33, 5, tzinfo=UTC).timestamp())
+    system.post_webhook(wire.messages(wire.text("w2", "oi", at=at)))
+
+    for _ in range(2):
+        report = imported(system, owner, lead_id, chat)["detail"]
+        assert (report["dateOrder"], report["isDateOrderGuessed"]) == ("mdy", False)
+
+    [answer] = chat_of(system, owner, lead_id)
+    assert answer["timestamp"] == "2026-10-06T17:33:00Z"
+
+
 def test_answers_that_only_the_chat_has_follow_what_they_answer(
     system: System, owner: str, lead_id: str
 ) -> None:
