@@ -102,7 +102,8 @@ class _Claims:
         """Let lines that are deleted or edited stand for messages that no line is like.
 
         Where they are not as many, nobody can say which became which: then what is deleted, and so has no
-        words to lose, is held to be known, and changes nothing.
+        words to lose, is held to be known, and changes nothing. Nor does it ever take words away that came
+        by another route than an export: a minute and a side are no proof of which were deleted.
         """
         lines = [
             number
@@ -116,7 +117,8 @@ class _Claims:
         if not is_clear:
             lines = [number for number in lines if self._lines[number].line.kind == "deleted"]
         for number, message in zip(lines, messages, strict=False):
-            self._claim(number, message, is_changed=is_clear)
+            takes_words = self._lines[number].line.kind == "deleted" and not message.is_export
+            self._claim(number, message, is_changed=is_clear and not takes_words)
 
     def _hollow(self, among: Set[int]) -> None:
         """Let lines stand for messages of which nothing is known, where there are enough of those.

@@ -1026,8 +1026,9 @@ def test_the_time_to_read_grows_with_the_file_and_no_faster(line: str) -> None:
         read(text)
         return time.process_time() - begun
 
-    # Ten times the text would take a hundred times as long, were it quadratic.
-    assert seconds(5000) < 40 * max(seconds(500), 0.005)
+    # Ten times the text would take a hundred times as long, were it quadratic. Of several tries the least
+    # disturbed one counts.
+    assert min(seconds(5000) for _ in range(3)) < 40 * max(min(seconds(500) for _ in range(3)), 0.005)
 
 
 def test_a_text_of_too_many_messages_is_not_read() -> None:

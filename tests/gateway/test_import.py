@@ -357,11 +357,10 @@ def from_history(*messages: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("line", "is_deleted", "body"),
-    [("Mensagem apagada", True, None), ("até logo <Mensagem editada>", False, "até logo")],
+    ("line", "body"), [("Mensagem apagada", "até"), ("até logo <Mensagem editada>", "até logo")]
 )
-def test_what_became_on_the_phone_of_a_message_of_the_api_changes_it(
-    system: System, owner: str, lead_id: str, line: str, is_deleted: bool, body: str | None
+def test_what_became_on_the_phone_of_a_message_of_the_api_is_it_and_takes_no_words_away(
+    system: System, owner: str, lead_id: str, line: str, body: str
 ) -> None:
     system.post_webhook(wire.messages(wire.text("w2", "até", at=MINUTE)))
 
@@ -369,7 +368,7 @@ def test_what_became_on_the_phone_of_a_message_of_the_api_changes_it(
         imported(system, owner, lead_id, f"{AT}Ana: {line}\n{END}")
 
     [message] = in_minute(system, owner, lead_id)
-    assert (bool(message["revokedAt"]), message["body"]) == (is_deleted, body)
+    assert (message["revokedAt"], message["body"]) == (None, body)
     assert message["syncSource"] == "webhook"
 
 
