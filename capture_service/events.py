@@ -5,6 +5,7 @@ same arrays come under several of them. What is not read here as a message or a 
 notice, so that nothing a webhook says is left out.
 """
 
+import functools
 import hashlib
 import logging
 import uuid
@@ -250,10 +251,12 @@ def _conversations(batch: Batch, instance: Instance, field: str, value: Object, 
 def _numbers(instance: Instance, value: Object) -> frozenset[str]:
     metadata = value.get("metadata")
     written = cast("Object", metadata).get("display_phone_number") if isinstance(metadata, dict) else None
-    numbers = {identity.canonical(instance.display_phone_number)}
-    if isinstance(written, str):
-        numbers.add(identity.canonical(written))
-    return frozenset(numbers - {""})
+    return _forms(instance.display_phone_number, written if isinstance(written, str) else "")
+
+
+@functools.lru_cache(maxsize=256)
+def _forms(registered: str, written: str) -> frozenset[str]:
+    return frozenset({identity.canonical(registered), identity.canonical(written)} - {""})
 
 
 def _notices(batch: Batch, field: str, value: Object, path: str) -> Iterator[Notice]:

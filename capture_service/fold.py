@@ -220,7 +220,8 @@ def document(value: object) -> str:
 
 def joinable(value: object) -> str:
     """Write a document that is joined with others: some of its arrays are sets, put in their order."""
-    return document(_union(value, value))
+    text = document(value)
+    return document(_union(value, value)) if "[" in text else text
 
 
 def reported(at: datetime, errors: Sequence[object]) -> str:

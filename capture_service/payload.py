@@ -356,7 +356,8 @@ def moment(timestamp: object, path: str) -> datetime:
     seconds, milliseconds = divmod(number, 1000) if number >= _MILLISECONDS_FROM else (number, 0)
     if not 0 < seconds < _SECONDS_MAX:
         raise Malformed(path, "expected a Unix time between 1970 and 2100")
-    return datetime.fromtimestamp(seconds, UTC) + timedelta(milliseconds=milliseconds)
+    at = datetime.fromtimestamp(seconds, UTC)
+    return at + timedelta(milliseconds=milliseconds) if milliseconds else at
 
 
 def _kind(value: object) -> str:

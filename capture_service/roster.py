@@ -23,17 +23,15 @@ class People:
 
     def of(self, wa_id: str | None, bsuid: str | None, *, is_group: bool = False) -> payload.Contact | None:
         """Give the contact of an item; one of a group is its sender and not whom it is from."""
-        found = next(
-            (
-                self._by_identifier[identifier]
-                for identifier in (bsuid, _key(wa_id))
-                if identifier and identifier in self._by_identifier
-            ),
-            # An item that names nobody is about the only contact there is.
-            0 if len(self._all) == 1 and wa_id is None and bsuid is None else None,
-        )
-        if found is None:
+        if not self._all:
             return None
+        found = self._by_identifier.get(bsuid or "")
+        if found is None:
+            found = self._by_identifier.get(_key(wa_id) or "")
+        if found is None:
+            if len(self._all) > 1 or wa_id is not None or bsuid is not None:
+                return None
+            found = 0  # an item that names nobody is about the only contact there is
         if not is_group:
             self._spoken_of.add(found)
         return self._all[found][0]

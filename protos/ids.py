@@ -17,7 +17,8 @@ def uuid7(at: datetime) -> uuid.UUID:
     With the fraction, ids are in the order of microseconds. Source: RFC 9562, sections 5.7 and 6.2,
     method 3.
     """
-    milliseconds, microseconds = divmod((at - _EPOCH) // _MICROSECOND, 1000)
+    milliseconds, microseconds = divmod(at.microsecond, 1000)
+    milliseconds += int(at.timestamp()) * 1000
     # Rounded up, so that `moment_of` gives the microsecond back.
     fraction = -(-microseconds * 4096 // 1000)
     random = int.from_bytes(os.urandom(8)) >> 64 - _RANDOM_BITS
