@@ -649,7 +649,7 @@ def _message(
         content_rank=fold.HOLLOW_RANK if target else fold.content_rank(said.source, kind),
         direction=said.direction,
         sender=said.sender,
-        party_rank=fold.PARTY_RANKS[said.source],
+        party_rank=fold.PARTY_RANKS[said.source] if person else fold.NOBODY_RANK,
         status=said.status,
         errors=fold.reported(sent_at, errors) if errors else None,
         pattern=patterns.MENU if said.source & fold.LIVE and wire.text and _is_menu(wire.text) else None,

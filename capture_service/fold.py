@@ -54,9 +54,10 @@ HOLLOW_TYPES: Final = frozenset({"media_placeholder", "errors", "unsupported", "
 
 # Who is believed about direction and contact. The media fill of a history names the user as sender
 # even of the business's own messages (in Meta's own example pair), so any other route overrules it.
+# A reaction saw nothing of the message that it is about: it only guesses whose that is.
 NOBODY_RANK: Final = 0
 PARTY_RANKS: Final[Mapping[int, int]] = {
-    MENTION: 1,
+    MENTION: NOBODY_RANK,
     HISTORY_MEDIA: 1,
     CHAT_EXPORT: 1,
     HISTORY: 2,
@@ -65,9 +66,6 @@ PARTY_RANKS: Final[Mapping[int, int]] = {
     WEBHOOK: 4,
     API: 4,
 }
-
-# Of the least trusted, those that saw the message itself: a reaction only guesses whose it is about.
-_WITNESSES: Final = HISTORY_MEDIA | CHAT_EXPORT
 
 INBOUND: Final = 1
 OUTBOUND: Final = 2
@@ -237,7 +235,8 @@ def _content_order(message: Message) -> tuple[int, int, float, str, str, str]:
     # Between equals the earliest time wins (of several statuses: the first), then any fixed order.
     return (
         message.content_rank,
-        message.content_version,
+        # Who only speaks of a message has read nothing of it.
+        message.content_version if message.content_rank else 0,
         -message.sent_at.timestamp(),
         message.type,
         message.body or "",
@@ -247,10 +246,9 @@ def _content_order(message: Message) -> tuple[int, int, float, str, str, str]:
 
 def _party_order(message: Message) -> tuple[int, bool, int, int, str, int, str]:
     lead = message.lead_id or message.act_lead_id
-    is_witness = message.party_rank == PARTY_RANKS[MENTION] and bool(message.sources & _WITNESSES)
     return (
         message.party_rank,
-        is_witness,
+        lead is not None,
         message.party_version,
         message.direction,
         message.party,

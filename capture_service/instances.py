@@ -56,11 +56,7 @@ def settle_connections(conn: postgres.Transaction, *, tenant_id: int, account_id
     )
     for instance in instances:
         forms = forms_of(instance)
-        concerned = [
-            fact
-            for fact in facts
-            if fact.instance_id in (None, instance.id) and (fact.number is None or fact.number in forms)
-        ]
+        concerned = [fact for fact in facts if _concerns(fact, instance, forms)]
         settled = account.connection_by((fact.happened_at, fact.event, fact.told) for fact in concerned)
         if settled and settled != (
             instance.connection_changed_at,
@@ -68,6 +64,14 @@ def settle_connections(conn: postgres.Transaction, *, tenant_id: int, account_id
             instance.connection_reason,
         ):
             store.update_connection(conn, tenant_id=tenant_id, id=instance.id, connection=settled)
+
+
+def _concerns(fact: store.AccountEventRow, instance: store.InstanceRow, forms: Collection[str]) -> bool:
+    if fact.instance_id is not None:
+        return fact.instance_id == instance.id
+    # Not the row's own column: an earlier version has left it empty.
+    number = account.number_of(fact.told)
+    return number is None or number in forms
 
 
 def forms_of(instance: store.InstanceRow) -> list[str]:

@@ -55,6 +55,7 @@ def _unite(
     messages = store.move_messages(conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id)
     identifiers = store.move_identifiers(conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id)
     store.move_rest(conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id, at=now)
+    store.adopt_profile(conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id)
     store.set_merged_into(conn, tenant_id=tenant_id, lead_id=merged.id, survivor_id=survivor.id)
     ticket = store.find_open_ticket(conn, tenant_id=tenant_id, lead_id=survivor.id)
     store.show_lead_as(conn, tenant_id=tenant_id, lead=_joined(survivor, merged, ticket))

@@ -75,8 +75,10 @@ def replay(
             after: store.LeadKey | None = after,
             chunk: list[store.KeptWebhook] = chunk,
         ) -> list[store.KeptWebhook]:
-            chunk[:] = store.list_ledger_rows(
-                conn, rows, after=after, count_max=_CHUNK_ROWS, bytes_max=_CHUNK_BYTES, is_locking=True
+            chunk[:] = _in_turn(
+                store.list_ledger_rows(
+                    conn, rows, after=after, count_max=_CHUNK_ROWS, bytes_max=_CHUNK_BYTES, is_locking=True
+                )
             )
             return [row for row in chunk if not _is_sliced(row) and _is_asked_for(row, rows)]
 
@@ -119,6 +121,15 @@ def _is_sliced(row: store.KeptWebhook) -> bool:
     While it is nobody's, it is only handed to its owner, whose job applies it.
     """
     return row.body_bytes >= DEFERRED_BYTES and row.tenant_id != store.NO_TENANT
+
+
+def _in_turn(rows: Sequence[store.KeptWebhook]) -> Sequence[store.KeptWebhook]:
+    """Give a large webhook by itself, and otherwise what stands before the next one.
+
+    What begins with a webhook begins with the same one when the ledger is replayed.
+    """
+    first = next((number for number, row in enumerate(rows) if _is_sliced(row)), len(rows))
+    return rows[: max(first, 1)]
 
 
 def _nothing(_conn: postgres.Transaction) -> None:

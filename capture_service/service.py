@@ -766,7 +766,10 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             if store.update_lead_profile(
                 conn, tenant_id=tenant_id, lead_id=lead_id, profile=msgspec.json.encode(profile).decode()
             ):
-                store.insert_changes(conn, [store.LeadTouch(tenant_id, lead_id, [], True)])
+                shown_as = store.lock_survivor(conn, tenant_id=tenant_id, lead_id=lead_id) or lead_id
+                if shown_as != lead_id:
+                    store.adopt_profile(conn, tenant_id=tenant_id, from_lead=lead_id, to_lead=shown_as)
+                store.insert_changes(conn, [store.LeadTouch(tenant_id, shown_as, [], True)])
             return store.find_lead_profile(conn, tenant_id=tenant_id, lead_id=lead_id)
 
         lead = postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())

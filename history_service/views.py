@@ -108,6 +108,8 @@ def _billing(told: str) -> str:
 
 def _errors(reports: str) -> str:
     """Give the errors of all reports of a failure, those of the earliest first; what is said twice once."""
+    if reports.startswith("["):
+        return reports  # kept by an earlier version, as one list
     told: list[list[Any]] = []
     for _, errors in sorted(msgspec.json.decode(reports, type=dict[str, list[Any]]).items()):
         if errors not in told:

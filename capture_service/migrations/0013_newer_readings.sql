@@ -3,6 +3,3 @@
 ALTER TABLE whatsapp_messages
   ADD COLUMN content_version int2 NOT NULL DEFAULT 0,
   ADD COLUMN party_version int2 NOT NULL DEFAULT 0;
-
--- Errors as each report of a failure brought them, in their order; of those that were kept as one set, no report is known.
-UPDATE whatsapp_messages SET errors = '{"":' || errors || '}' WHERE errors LIKE '[%';

@@ -62,6 +62,7 @@ from capture_service.store.leads import (
 from capture_service.store.merges import (
     LeadMergeRow as LeadMergeRow,
     LeadRow as LeadRow,
+    adopt_profile as adopt_profile,
     delete_empty_conversations as delete_empty_conversations,
     find_open_ticket as find_open_ticket,
     give_back_merged as give_back_merged,

@@ -48,8 +48,10 @@ def insert_account_events(conn: Connection[Any], rows: Sequence[AccountEventRow]
             ORDER BY tenant_id, id
             ON CONFLICT (tenant_id, id) DO UPDATE
             SET happened_at = least(e.happened_at, EXCLUDED.happened_at),
-              batch_id = least(e.batch_id, EXCLUDED.batch_id)
-            WHERE EXCLUDED.happened_at < e.happened_at OR EXCLUDED.batch_id < e.batch_id
+              batch_id = least(e.batch_id, EXCLUDED.batch_id),
+              number = coalesce(e.number, EXCLUDED.number)
+            WHERE (e.number IS NULL AND EXCLUDED.number IS NOT NULL)
+              OR EXCLUDED.happened_at < e.happened_at OR EXCLUDED.batch_id < e.batch_id
             RETURNING tenant_id, id
             """,
             {"rows": json_rows(rows)},

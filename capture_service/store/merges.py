@@ -359,6 +359,20 @@ def give_back_merged(
     )
 
 
+def adopt_profile(conn: Connection[Any], *, tenant_id: int, from_lead: uuid.UUID, to_lead: uuid.UUID) -> None:
+    """Give a lead what enrichment found of another who is the same person, where it has nothing itself."""
+    conn.execute(
+        """
+        UPDATE leads l SET profile = m.profile
+        FROM leads m
+        WHERE l.tenant_id = %(tenant_id)s AND l.id = %(to_lead)s
+          AND m.tenant_id = l.tenant_id AND m.id = %(from_lead)s
+          AND m.profile IS NOT NULL AND coalesce(l.profile, '{}') = '{}'
+        """,
+        {"tenant_id": tenant_id, "from_lead": from_lead, "to_lead": to_lead},
+    )
+
+
 def find_open_ticket(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> uuid.UUID | None:
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute(

@@ -17,6 +17,7 @@ _MESSAGE_COLUMNS: Final[LiteralString] = """
   pattern, is_sync_initial, status_sent_at, status_delivered_at, status_read_at, status_played_at,
   status_failed_at, content_version, party_version
 """
+_NAMES: Final = [name.strip() for name in _MESSAGE_COLUMNS.split(",")]
 _MESSAGE_RECORD: Final[LiteralString] = """
   json_to_recordset(%(rows)s::json) AS r (
     tenant_id int4, instance_id int4, id uuid, wamid text, batch_id uuid, sources int2,
@@ -52,11 +53,7 @@ def insert_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> 
 
 def lock_messages(conn: Connection[Any], keys: Sequence[LeadKey]) -> list[fold.Message]:
     """Give these messages as they are and keep others from changing them until the transaction ends."""
-    columns = [name.strip() for name in _MESSAGE_COLUMNS.split(",")]
-    with conn.cursor(
-        row_factory=args_row(lambda *values: fold.Message(**dict(zip(columns, values, strict=True)))),
-        binary=True,
-    ) as cursor:
+    with conn.cursor(row_factory=args_row(_message), binary=True) as cursor:
         return cursor.execute(
             "SELECT "
             + _MESSAGE_COLUMNS
@@ -68,6 +65,14 @@ def lock_messages(conn: Connection[Any], keys: Sequence[LeadKey]) -> list[fold.M
             """,
             {"tenants": [key[0] for key in keys], "ids": [key[1] for key in keys]},
         ).fetchall()
+
+
+def _message(*values: Any) -> fold.Message:
+    row = fold.Message(**dict(zip(_NAMES, values, strict=True)))
+    if row.errors and row.errors.startswith("["):
+        # Kept by an earlier version as one list: of whose report is not known.
+        return msgspec.structs.replace(row, errors=f'{{"":{row.errors}}}')
+    return row
 
 
 def update_messages(conn: Connection[Any], messages: Sequence[fold.Message]) -> None:

@@ -12,6 +12,7 @@ from capture_service import fold
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 TIMES = st.sampled_from([NOON + timedelta(seconds=n) for n in range(3)])
 DOCUMENTS = st.none() | st.sampled_from(['{"a":1}', '{"a":2,"b":[1]}', '{"b":[2]}', "[1]", "[2,1]"])
+REPORTS = st.none() | st.sampled_from(['{"1.a":[1]}', '{"1.a":[1],"2.b":[2,1]}', '{"":[3]}'])
 SOURCES = st.sampled_from(
     [
         fold.STATUS,
@@ -50,7 +51,7 @@ def messages(draw: st.DrawFn) -> fold.Message:
         party_version=draw(st.integers(1, 2)),
         party=draw(st.sampled_from(["", "2551", "3BR.1"])),
         status=draw(st.integers(1, 6)),
-        errors=draw(DOCUMENTS),
+        errors=draw(REPORTS),
         billing=draw(DOCUMENTS),
         pattern=draw(st.none() | st.sampled_from(["bot", "auto_reply"])),
         is_sync_initial=draw(st.booleans()),
@@ -175,3 +176,12 @@ def test_errors_stay_as_each_report_brought_them_in_the_order_of_time() -> None:
         [row] = fold.fold(told)
         reports = msgspec.json.decode(row.errors or "", type=dict[str, list[dict[str, int]]])
         assert [[error["code"] for error in reports[key]] for key in sorted(reports)] == [[2, 1, 2], [1]]
+
+
+def test_who_only_speaks_of_a_message_does_not_move_it_by_being_read_anew() -> None:
+    nothing = {"sources": fold.STATUS, "type": "", "content_rank": 0}
+    first = _told(content_version=0, **nothing)
+    later = _told(content_version=9, **(nothing | {"sent_at": NOON + timedelta(days=1)}))
+
+    for told in permutations([first, later]):
+        assert fold.fold(told)[0].sent_at == NOON

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from capture_service import recovery, store
-from capture_service.ingest import Ingest
+from capture_service.ingest import DEFERRED_BYTES, Ingest
 from plumbing import postgres
 from tests import wire
 
@@ -91,6 +91,26 @@ def test_the_ledger_replayed_into_empty_tables_gives_the_rows_of_the_live_run(
     for statement, rows in zip(asked, live, strict=True):
         assert query(statement) == rows
     assert all(rows for rows in live[:5])
+
+
+def test_a_large_webhook_is_replayed_in_its_turn(
+    ingest: Ingest, pool: postgres.Pool, register: Callable[..., None], query: Query
+) -> None:
+    register()
+    told = [{**wire.text(f"h{n}", "x" * 1000, at=wire.NOON - n), "history_context": {}} for n in range(300)]
+    large = wire.history({"id": wire.ANA, "messages": told})
+    assert len(large) >= DEFERRED_BYTES
+    [(batch_id, _)] = ingest.accept([(large, wire.RECEIVED_AT)], timeout_s=20)
+    recovery.apply_webhook(ingest, pool, tenant="padaria", batch_id=batch_id)
+    later = wire.RECEIVED_AT + timedelta(seconds=9)
+    ingest.accept([(wire.messages(wire.text("w1")), later)], timeout_s=20)
+    live = [query(statement) for statement in (LEADS, CONVERSATIONS, TICKETS)]
+
+    query("TRUNCATE leads, whatsapp_messages, account_events, lead_merges, outbox CASCADE")
+    for _ in recovery.replay(ingest, pool, store.LedgerFilter()):
+        pass
+
+    assert [query(statement) for statement in (LEADS, CONVERSATIONS, TICKETS)] == live
 
 
 def test_a_replay_can_be_limited_to_a_number_and_to_older_parsers(

@@ -172,6 +172,34 @@ def test_an_enriched_profile_settles_the_first_contact(
     assert query("SELECT profile ->> 'status' AS status FROM leads") == [{"status": "ACTIVE"}]
 
 
+@pytest.mark.parametrize("is_merged_first", [True, False])
+def test_what_is_found_of_a_lead_is_known_of_the_one_that_it_became(
+    call: Call, register: Callable[..., None], query: Query, is_merged_first: bool
+) -> None:
+    register()
+    told = [wire.text("w1"), {**wire.text("w2", sender=None), "from_user_id": "BR.1"}]
+    for message in told:
+        body = wire.messages(message, contacts=[])
+        call("IngestWebhooks", pb.IngestWebhooksRequest(webhooks=[pb.Webhook(body=body)]))
+    older, younger = [str(row["id"]) for row in query("SELECT id FROM leads ORDER BY id")]
+
+    def merge() -> None:
+        call("MergeLeads", pb.MergeLeadsRequest(tenant="padaria", lead_id=older, other_lead_id=younger))
+
+    def enrich() -> None:
+        call(
+            "ApplyLeadProfile",
+            pb.ApplyLeadProfileRequest(tenant="padaria", lead_id=younger, status="ACTIVE"),
+        )
+
+    for step in (merge, enrich) if is_merged_first else (enrich, merge):
+        step()
+
+    assert query(f"SELECT profile ->> 'status' AS status FROM leads WHERE id = '{older}'") == [
+        {"status": "ACTIVE"}
+    ]
+
+
 def test_a_name_taken_out_of_the_address_book_leaves_the_persons_own(
     call: Call, register: Callable[..., None], query: Query
 ) -> None:

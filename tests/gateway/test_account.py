@@ -115,6 +115,22 @@ def test_a_fact_about_a_number_that_is_registered_later_is_told_of_it_alone_from
     assert states == {instance_id: "connected", other: "disconnected"}
 
 
+def test_a_fact_that_an_earlier_version_kept_disconnects_no_other_number(
+    system: System, owner: str, instance_id: str
+) -> None:
+    body = fact("account_update", event="PARTNER_REMOVED", phone_number="551140000002")
+    system.post_webhook(body)
+    system.execute("UPDATE account_events SET number = NULL")
+
+    system.post_webhook(fact("account_update", at=wire.NOON - 9, event="PARTNER_ADDED"))
+
+    assert connection(system, owner) == "connected"
+    system.post_webhook(body)
+    assert system.execute("SELECT number FROM account_events WHERE number IS NOT NULL").fetchall() == [
+        ("551140000002",)
+    ]
+
+
 @pytest.mark.parametrize(
     "told",
     [

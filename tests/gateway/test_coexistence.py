@@ -671,6 +671,20 @@ def test_a_reaction_of_the_contact_does_not_make_their_picture_ours(
     assert (message["type"], message["direction"]) == ("image", "INBOUND")
 
 
+@pytest.mark.parametrize("is_late", [True, False])
+def test_a_fill_that_names_nobody_leaves_a_picture_where_a_reaction_has_placed_it(
+    system: System, owner: str, instance_id: str, is_late: bool
+) -> None:
+    fill = wire.webhook(wire.entry(wire.change("history", messages=[image("w1", **{"from": wire.BUSINESS})])))
+    reaction = {**wire.text("w2"), "type": "reaction", "reaction": {"message_id": "w1", "emoji": "👍"}}
+    bodies = [wire.messages(reaction), fill]
+    for body in bodies if is_late else reversed(bodies):
+        system.post_webhook(body)
+
+    [message] = messages(system, owner)
+    assert (message["type"], message["direction"]) == ("image", "OUTBOUND")
+
+
 @pytest.mark.parametrize("threads", [None, []])
 def test_progress_is_read_as_text_and_without_threads(
     system: System, owner: str, instance_id: str, threads: Any

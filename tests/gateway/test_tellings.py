@@ -204,6 +204,18 @@ def test_two_attempts_to_pay_are_not_mixed(system: System, owner: str, post: Any
     assert [attempt["status"] for attempt in message["billing"]["payments"]] == ["pending", "failed"]
 
 
+def test_errors_that_an_earlier_version_kept_are_shown_and_stay_beside_later_ones(
+    system: System, owner: str
+) -> None:
+    system.post_webhook(wire.statuses(wire.status("w1", "failed", errors=[{"code": 7}])))
+    system.execute("""UPDATE whatsapp_messages SET errors = '[{"code":7}]'""")
+    assert [error["code"] for error in messages(system, owner)[0]["errors"]] == [7]
+
+    system.post_webhook(wire.statuses(wire.status("w1", "failed", at=wire.NOON + 1, errors=[{"code": 1}])))
+
+    assert [error["code"] for error in messages(system, owner)[0]["errors"]] == [7, 1]
+
+
 def test_errors_of_a_failure_stay_in_their_order(system: System, owner: str, post: Any) -> None:
     errors = [{"code": 131049}, {"code": 131026}, {"code": 131049}]
 
