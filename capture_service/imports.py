@@ -262,7 +262,8 @@ def _known(row: store.KnownMessage) -> Known:
     is_export = row.sources & ~fold.MENTION == fold.CHAT_EXPORT
     is_media = row.type in _MEDIA_KINDS
     file_name = _file_name(row.content) if row.content and row.type == "document" else ""
-    is_sign = is_media and row.body in (kinds.line(row.type, {}), file_name)
+    # The line of a contact's card is ours: nobody wrote it.
+    is_sign = row.type == "contacts" or (is_media and row.body in (kinds.line(row.type, {}), file_name))
     chosen = _choice(row.content) if row.content and row.type == "interactive" else []
     is_borrowed = not is_export and row.content_rank == fold.CONTENT_RANKS[fold.CHAT_EXPORT]
     return Known(

@@ -25,15 +25,28 @@ class LeadMergeRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def were_parted(conn: Connection[Any], *, tenant_id: int, first: uuid.UUID, second: uuid.UUID) -> bool:
-    """Tell whether somebody has undone a merge of these two: it is not for us to repeat it."""
+    """Tell whether somebody has undone a merge of these two: it is not for us to repeat it.
+
+    Also of what has become part of either since: it would come together with what it was parted from.
+    """
     row = conn.execute(
         """
-        SELECT 1 FROM lead_merges
-        WHERE tenant_id = %(tenant_id)s AND undone_at IS NOT NULL
-          AND survivor_id = ANY(%(both)s) AND merged_id = ANY(%(both)s)
+        WITH one AS (
+          SELECT %(first)s::uuid AS id
+          UNION SELECT id FROM leads WHERE tenant_id = %(tenant_id)s AND merged_into = %(first)s
+        ), other AS (
+          SELECT %(second)s::uuid AS id
+          UNION SELECT id FROM leads WHERE tenant_id = %(tenant_id)s AND merged_into = %(second)s
+        )
+        SELECT 1 FROM lead_merges m
+        WHERE m.tenant_id = %(tenant_id)s AND m.undone_at IS NOT NULL
+          AND (
+            (m.survivor_id IN (SELECT id FROM one) AND m.merged_id IN (SELECT id FROM other))
+            OR (m.survivor_id IN (SELECT id FROM other) AND m.merged_id IN (SELECT id FROM one))
+          )
         LIMIT 1
         """,
-        {"tenant_id": tenant_id, "both": [first, second]},
+        {"tenant_id": tenant_id, "first": first, "second": second},
     ).fetchone()
     return row is not None
 

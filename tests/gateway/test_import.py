@@ -652,3 +652,15 @@ def test_comparing_again_brings_nothing_back_that_has_gone_elsewhere(
     system.run_sync("padaria", sync_id)
 
     assert [message["body"] for message in system.walk(owner, lead_id)] == [told["text"]["body"], "hoje não"]
+
+
+def test_a_contact_card_leaves_the_placeholder_beside_it_to_the_picture(
+    system: System, owner: str, lead_id: str
+) -> None:
+    card = told("w2", "contacts", at=MINUTE + 1, contacts=[{"name": {"formatted_name": "Zé"}}])
+    system.post_webhook(from_history(card, told("w3", "media_placeholder", at=MINUTE + 9)))
+
+    lines = [f"{AT}Ana: Zé.vcf (arquivo anexado)", f"{AT}Ana: IMG-1.jpg (arquivo anexado)", "legenda"]
+    imported(system, owner, lead_id, "\n".join(lines) + f"\n{END}")
+
+    assert len(in_minute(system, owner, lead_id)) == 2

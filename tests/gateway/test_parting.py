@@ -61,13 +61,16 @@ def replay(system: System) -> None:
 
 @pytest.fixture
 def undo(system: System, owner: str) -> Callable[..., Any]:
-    """Undo a merge of the only lead, by default its last; give the answer. The job is done as well."""
+    """Undo a merge of the only lead that has any, by default its last; the job is done as well."""
 
     def do(*, oldest: bool = False, runs: bool = True) -> Any:
-        [survivor] = system.leads(owner)
-        merges = system.get(f"/leads/{survivor['id']}/merges", owner).json["merges"]
+        found = {
+            lead["id"]: system.get(f"/leads/{lead['id']}/merges", owner).json["merges"]
+            for lead in system.leads(owner)
+        }
+        [(survivor_id, merges)] = [(id, merges) for id, merges in found.items() if merges]
         undone = system.client.delete(
-            f"{API}/leads/{survivor['id']}/merges/{merges[-1 if oldest else 0]['id']}",
+            f"{API}/leads/{survivor_id}/merges/{merges[-1 if oldest else 0]['id']}",
             headers={"Authorization": f"Bearer {owner}"},
         )
         assert undone.status_code == 200, undone.text
@@ -357,3 +360,26 @@ def test_parted_leads_are_as_if_the_ledger_were_replayed_into_empty_tables(
     assert len(parted) == 2
     assert replayed == parted
     assert state(system, owner) == parted
+
+
+@pytest.mark.parametrize("is_replayed", [True, False])
+def test_whoever_was_parted_stays_so_when_one_of_them_becomes_part_of_a_third(
+    system: System, owner: str, undo: Callable[..., Any], is_replayed: bool
+) -> None:
+    by_number(system, "w0", "Velha", sender=MOVED)
+    by_number(system, "w1", "Ana")
+    by_user_id(system, "w2", "Estranha", at=1)
+    prove(system)
+    undo()
+    moved = {"type": "system", "system": {"type": "user_changed_number", "wa_id": MOVED, "body": "x"}}
+    post(system, {**wire.text("w3", at=wire.NOON + 5), **moved})
+    system.run_jobs()
+    assert len(system.leads(owner)) == 2
+    before = state(system, owner)
+
+    if is_replayed:
+        replay(system)
+    else:
+        prove(system)
+
+    assert state(system, owner) == before
