@@ -99,6 +99,8 @@ class Read(msgspec.Struct, frozen=True):
     webhook: Webhook
     changes: list[Change]
     faults: list[Fault]
+    awaits: frozenset[str] = frozenset()
+    """Of one that is not read while its sender waits: whose it may be."""
 
 
 class _Part(msgspec.Struct):
@@ -518,6 +520,12 @@ class _RouteCache:
 
 def read(webhook: Webhook) -> Read:
     """Take a webhook apart into its changes. Whatever is wrong with it is noted, never raised."""
+    if webhook.kept_by is None and payload.is_slow_to_read(webhook.body):
+        # Nothing that Meta sends is like it. It is kept as it is, and read by the sweeper as what waits for
+        # its number is; what names no number only on demand.
+        awaits = frozenset(":".join(key) for key in payload.routes_named(webhook.body))
+        unread = [] if awaits else [Fault("", "not read: millions of parts, and no number or account named")]
+        return Read(webhook, [], unread, awaits)
     changes: list[Change] = []
     faults: list[Fault] = []
     try:
@@ -595,7 +603,8 @@ def _parts(webhook: Read, routes: Mapping[store.RouteKey, store.Route]) -> list[
         elif found_route is None:
             part.awaits |= {":".join(key) for key in change.routes}
     if not parts:
-        parts[store.NO_TENANT] = _Part(webhook.webhook.kept_by or store.NO_TENANT, [], [], set())
+        owner = webhook.webhook.kept_by or store.NO_TENANT
+        parts[store.NO_TENANT] = _Part(owner, [], [], set(webhook.awaits))
     found = list(parts.values())
     found[0].faults += webhook.faults
     return found

@@ -34,6 +34,10 @@ _QUOTE: Final = ord('"')
 _INTEGER_CHARS_MAX: Final = 4_000
 # Deeper than anything Meta sends, by an order of magnitude.
 DEPTH_MAX: Final = 200
+_PARTS_MAX: Final = 100_000
+_ROUTES_MAX: Final = 100
+_NUMBER_ID: Final = re.compile(rb'"phone_number_id"\s*:\s*"?([0-9A-Za-z_.-]{1,64})')
+_ENTRY_ID: Final = re.compile(rb'"id"\s*:\s*"([0-9]{1,64})"')
 _REPLACEMENT: Final = rb"\ufffd"
 # Below it is kept what has another type than Meta documents.
 NOT_UNDERSTOOD: Final = "not_understood"
@@ -191,6 +195,25 @@ class ThreadContext(msgspec.Struct, frozen=True):
 class Thread(msgspec.Struct, frozen=True):
     id: Identifier | None = None
     context: ThreadContext | None = None
+
+
+def is_slow_to_read(body: bytes) -> bool:
+    """Tell, from a count alone, a body that has far more parts than a sender waits for to be read.
+
+    A history of 5,000 messages has some 25,000; of a webhook Meta promises at most 1,000 updates.
+    """
+    return len(body) > _PARTS_MAX and body.count(b"{") + body.count(b"[") > _PARTS_MAX
+
+
+def routes_named(body: bytes) -> set[tuple[str, str]]:
+    """Give the numbers and accounts that a body may be about, without reading it: at most `_ROUTES_MAX`."""
+    found: set[tuple[str, str]] = set()
+    for kind, pattern in (("phone_number", _NUMBER_ID), ("waba", _ENTRY_ID)):
+        for match in pattern.finditer(body):
+            if len(found) >= _ROUTES_MAX:
+                return found
+            found.add((kind, match[1].decode()))
+    return found
 
 
 def decode(body: bytes) -> Object:

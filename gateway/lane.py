@@ -114,10 +114,10 @@ class Lane:
         elif not waiter.is_settled:
             waiter.wait_until(waiter.deadline + _GRACE_S)
         if not waiter.is_settled:
-            raise errors.Unavailable("the webhook was not kept in time", retry_after_s=1)
+            raise errors.Unavailable("the webhook may not have been kept: it took too long", retry_after_s=1)
         # An exception of its own for each: the one they share would gather the traceback of them all.
         if isinstance(waiter.error, errors.RecadoError):
-            raise errors.Unavailable("the webhook was not kept", retry_after_s=1) from waiter.error
+            raise errors.Unavailable("the webhook may not have been kept", retry_after_s=1) from waiter.error
         if waiter.error:
             raise RuntimeError("the call of the lane failed") from waiter.error
 

@@ -110,8 +110,13 @@ def _errors(reports: str) -> str:
     """Give the errors of all reports of a failure, those of the earliest first; what is said twice once."""
     if reports.startswith("["):
         return reports  # kept by an earlier version, as one list
+    by_report = msgspec.json.decode(reports, type=dict[str, list[Any]])
     told: list[list[Any]] = []
-    for _, errors in sorted(msgspec.json.decode(reports, type=dict[str, list[Any]]).items()):
+    for key, errors in sorted(by_report.items()):
+        if not key:
+            # Of no report that is known: what a later replay has found the report of stands there.
+            others = [error for report, found in by_report.items() if report for error in found]
+            errors = [error for error in errors if error not in others]
         if errors not in told:
             told.append(errors)
     return msgspec.json.encode([error for errors in told for error in errors]).decode()

@@ -107,3 +107,38 @@ def test_a_job_that_died_halfway_is_done_by_the_next(system: System, owner: str,
     system.run_jobs()
 
     assert system.execute("SELECT count(*) FROM whatsapp_messages").fetchall() == [(COUNT,)]
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        '{"id":"440","changes":[' + ",".join(["{}"] * 1_000_000) + "]}",
+        ",".join(['{"changes":[{"value":{}}]}'] * 110_000),
+    ],
+    ids=["changes", "entries"],
+)
+def test_one_of_a_million_parts_is_kept_at_once_and_its_good_items_are_applied(
+    system: System, owner: str, junk: str
+) -> None:
+    system.register(owner)
+    good = wire.messages(wire.text("w1")).decode().removeprefix('{"object":"whatsapp_business_account",')
+    body = good.replace('{"id"', junk + ',{"id"', 1).replace('"entry":', '{"entry":', 1).encode()
+    assert len(body) < 3 * 1024 * 1024
+
+    assert system.post_webhook(body).status_code == 200
+    # Reading it is left for later, whatever it takes.
+    assert system.execute("SELECT state FROM whatsapp_webhook_logs").fetchall() == [("unrouted",)]
+    system.sweeper.apply_unrouted()
+    system.run_jobs()
+
+    assert total(system, owner) == 1
+    assert len(system.get("/webhooks/failures", owner).json["failures"]) >= 1
+
+
+def test_one_of_a_million_parts_that_names_nobody_is_a_failure_that_says_so(
+    system: System, owner: str
+) -> None:
+    assert system.post_webhook(b"[" * 3_000_000).status_code == 200
+
+    [failure] = system.get("/webhooks/failures", owner).json["failures"]
+    assert failure["faults"][0]["reason"].startswith("not read")

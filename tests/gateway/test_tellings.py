@@ -216,6 +216,17 @@ def test_errors_that_an_earlier_version_kept_are_shown_and_stay_beside_later_one
     assert [error["code"] for error in messages(system, owner)[0]["errors"]] == [7, 1]
 
 
+def test_a_replay_finds_the_order_of_errors_that_an_earlier_version_kept_as_a_set(
+    system: System, owner: str
+) -> None:
+    system.post_webhook(wire.statuses(wire.status("w1", "failed", errors=[{"code": 2}, {"code": 1}])))
+    system.execute("""UPDATE whatsapp_messages SET errors = '[{"code":1},{"code":2}]'""")
+
+    system.post("/webhooks/replay", owner, {"states": ["processed"]})
+
+    assert [error["code"] for error in messages(system, owner)[0]["errors"]] == [2, 1]
+
+
 def test_errors_of_a_failure_stay_in_their_order(system: System, owner: str, post: Any) -> None:
     errors = [{"code": 131049}, {"code": 131026}, {"code": 131049}]
 
