@@ -30,18 +30,21 @@ _LAST_PHASE: Final = 2
 
 
 class Connection(NamedTuple):
-    changed_at: datetime
+    changed_at: datetime | None
+    """None where no fact has said anything."""
     state: str
-    reason: str
+    reason: str | None
 
 
-def connection_by(facts: Iterable[tuple[datetime, str, str]]) -> Connection | None:
+_CONNECTED: Final = Connection(None, "connected", None)
+
+
+def connection_by(facts: Iterable[tuple[datetime, str, str]]) -> Connection:
     """Give what the latest of facts (happened at, event, value as a document) makes of a connection.
 
-    None when none of them does anything. Of several at one moment the greater state and reason count,
-    so that their order does not.
+    Of several at one moment the greater state and reason count, so that their order does not.
     """
-    return max((found for fact in facts if (found := _connection(*fact))), default=None)
+    return max((found for fact in facts if (found := _connection(*fact))), default=_CONNECTED)
 
 
 def _connection(at: datetime, event: str, told: str) -> Connection | None:

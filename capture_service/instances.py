@@ -58,7 +58,7 @@ def settle_connections(conn: postgres.Transaction, *, tenant_id: int, account_id
         forms = forms_of(instance)
         concerned = [fact for fact in facts if _concerns(fact, instance, forms)]
         settled = account.connection_by((fact.happened_at, fact.event, fact.told) for fact in concerned)
-        if settled and settled != (
+        if settled != (
             instance.connection_changed_at,
             instance.connection_state,
             instance.connection_reason,

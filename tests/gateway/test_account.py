@@ -115,6 +115,18 @@ def test_a_fact_about_a_number_that_is_registered_later_is_told_of_it_alone_from
     assert states == {instance_id: "connected", other: "disconnected"}
 
 
+def test_a_number_described_as_of_another_account_is_connected_as_that_one_is(
+    system: System, owner: str, instance_id: str
+) -> None:
+    system.post_webhook(fact("account_update", event="ACCOUNT_OFFBOARDED"))
+    assert connection(system, owner) == "offboarded"
+
+    system.register(owner, waba_id="777")
+    assert connection(system, owner) == "connected"
+    system.register(owner)
+    assert connection(system, owner) == "offboarded"
+
+
 def test_a_fact_that_an_earlier_version_kept_disconnects_no_other_number(
     system: System, owner: str, instance_id: str
 ) -> None:
