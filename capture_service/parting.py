@@ -143,7 +143,10 @@ def _hand_over_merges(
         store.move_messages(
             conn, tenant_id=tenant_id, from_lead=survivor_id, to_lead=heir, only=merge.message_ids
         )
-        store.hand_over_merge(conn, tenant_id=tenant_id, merge=merge, survivor_id=heir)
+        [row] = store.lock_leads(conn, tenant_id=tenant_id, ids=[heir])
+        store.hand_over_merge(
+            conn, tenant_id=tenant_id, merge=merge, heir_id=heir, heir_before=fold.document(row)
+        )
 
 
 def _move_messages(

@@ -443,17 +443,18 @@ def list_lead_merges(conn: Connection[Any], *, tenant_id: int, survivor_id: uuid
 
 
 def hand_over_merge(
-    conn: Connection[Any], *, tenant_id: int, merge: LeadMergeRow, survivor_id: uuid.UUID
+    conn: Connection[Any], *, tenant_id: int, merge: LeadMergeRow, heir_id: uuid.UUID, heir_before: str
 ) -> None:
     """Let what one merge brought be part of another lead than the one it was merged into."""
     conn.execute(
         """
-        UPDATE lead_merges SET survivor_id = %(survivor_id)s WHERE tenant_id = %(tenant_id)s AND id = %(id)s
+        UPDATE lead_merges SET survivor_id = %(heir_id)s, survivor_before = %(heir_before)s
+        WHERE tenant_id = %(tenant_id)s AND id = %(id)s
         """,
-        {"tenant_id": tenant_id, "id": merge.id, "survivor_id": survivor_id},
+        {"tenant_id": tenant_id, "id": merge.id, "heir_id": heir_id, "heir_before": heir_before},
     )
-    set_merged_into(conn, tenant_id=tenant_id, lead_id=merge.merged_id, survivor_id=survivor_id)
-    give_back_merged(conn, tenant_id=tenant_id, lead_id=survivor_id, survivor_id=merge.survivor_id)
+    set_merged_into(conn, tenant_id=tenant_id, lead_id=merge.merged_id, survivor_id=heir_id)
+    give_back_merged(conn, tenant_id=tenant_id, lead_id=heir_id, survivor_id=merge.survivor_id)
 
 
 def mark_merge_undone(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, at: datetime) -> None:

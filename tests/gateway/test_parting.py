@@ -220,6 +220,32 @@ def test_a_merge_that_went_with_the_parted_lead_can_be_undone_there(
     assert state(system, owner)[merge["mergedLeadId"]]["wamids"] == ["w2"]
 
 
+def test_undoing_a_merge_that_went_with_the_parted_lead_leaves_the_first_as_it_is(
+    system: System, owner: str, undo: Any
+) -> None:
+    by_number(system, "w0", "Ana")
+    by_user_id(system, "w1", at=1)
+    prove(system)
+    by_user_id(system, "w2", at=4, user_id="BR.2")
+    renew(system, at=3)
+    system.run_jobs()
+    undone = undo(oldest=True)
+    by_number(system, "w3", "Ana Nova", at=10)
+    before = state(system, owner)[undone["leadId"]]
+
+    [merge] = system.get(f"/leads/{undone['mergedLeadId']}/merges", owner).json["merges"]
+    again = system.client.delete(
+        f"{API}/leads/{undone['mergedLeadId']}/merges/{merge['id']}",
+        headers={"Authorization": f"Bearer {owner}"},
+    )
+    system.run_sync("padaria", again.json["syncId"])
+
+    assert state(system, owner)[undone["leadId"]] == before
+    by_number(system, "w4", "Ana Nova", at=20)
+    assert state(system, owner)[undone["leadId"]]["wamids"][-1] == "w4"
+    assert system.get("/webhooks/failures", owner).json["failures"] == []
+
+
 def test_a_name_of_the_address_book_stays_however_the_book_writes_the_number(
     system: System, owner: str, undo: Any
 ) -> None:
