@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from capture_service import recovery
 from capture_service.ingest import Ingest
@@ -96,6 +96,7 @@ def _encoded(change: Any) -> bytes:
 
 
 @pytest.mark.timeout(180)
+@example(example=1, seed=1233)
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(example=st.integers(0, len(EXAMPLES) - 1), seed=st.integers(0, 10**9))
 def test_what_is_mutated_costs_nothing_beside_it(
@@ -114,13 +115,16 @@ def test_what_is_mutated_costs_nothing_beside_it(
     body = b'{"entry":[{"id":"%s","changes":[%s]}]}' % (wire.WABA_ID.encode(), b",".join(changes))
 
     [(batch_id, state)] = ingest.accept([(body, wire.RECEIVED_AT)], timeout_s=20)
-    if state == "pending":
-        state, _ = recovery.apply_webhook(ingest, pool, tenant="padaria", batch_id=batch_id)
+    # What has more parts than a sender waits for is read by the sweeper, what is large applied by a job.
+    if state == "unrouted":
+        recovery.apply_unrouted(ingest, pool, "padaria")
+    recovery.apply_webhook(ingest, pool, tenant="padaria", batch_id=batch_id)
 
     with psycopg.connect(database, autocommit=True) as conn:
         kept = conn.execute("SELECT 1 FROM whatsapp_messages WHERE wamid = %s", [good]).fetchall()
-        assert (kept, state in ("processed", "failed")) == ([(1,)], True), body
-        assert conn.execute("SELECT 1 FROM whatsapp_webhook_logs WHERE id = %s", [batch_id]).fetchall()
+        states = conn.execute("SELECT state FROM whatsapp_webhook_logs WHERE id = %s", [batch_id]).fetchall()
+        assert kept == [(1,)], body
+        assert states in ([("processed",)], [("failed",)]), body
         wrong = conn.execute(
             """
             SELECT c.lead_id, c.message_count, count(m.id)
