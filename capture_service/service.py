@@ -569,8 +569,11 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
                 self._pool, lambda conn: store.find_tenant(conn, tenant), timeout_s=_remaining_s()
             )
         if tenant_id is None and (tenant or not is_service):
+            if is_service:
+                raise errors.NotFound("no such tenant", fields=(FieldFault("tenant", "is not known"),))
             yield pb.ReplayProgress()
             return
+        account = self._account_of(request.phone_number_id, tenant_id) if request.phone_number_id else None
         now = self._clock()
         rows = store.LedgerFilter(
             tenant_id=tenant_id,
@@ -579,7 +582,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             to_time=min(now, request.to_time.ToDatetime(UTC)) if request.HasField("to_time") else now,
             parser_version_below=request.parser_version_below or None,
             mentions=request.phone_number_id or None,
-            account=self._account_of(request.phone_number_id),
+            account=account,
         )
         if tenant_id is not None and not is_service:
             asker = tenant_id
@@ -598,14 +601,18 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         if not progress.webhooks_done:
             yield _progress(progress)
 
-    def _account_of(self, phone_number_id: str) -> str | None:
-        """Name the WABA of a number that is registered."""
+    def _account_of(self, phone_number_id: str, tenant_id: int | None) -> str:
+        """Name the WABA of a number that is registered, by that tenant if one is named."""
         key = ("phone_number", phone_number_id)
         routes = postgres.run_read(
             self._pool, lambda conn: store.find_routes(conn, [key]), timeout_s=_remaining_s()
         )
-        instance = routes[key].instance if key in routes else None
-        return instance.waba_id if instance else None
+        route = routes.get(key)
+        if route is None or route.instance is None or tenant_id not in (None, route.tenant_id):
+            raise errors.NotFound(
+                "no such number", fields=(FieldFault("phone_number_id", "is not registered"),)
+            )
+        return route.instance.waba_id
 
     def CreateExport(self, request: pb.CreateExportRequest, context: grpc.ServicerContext) -> pb.Export:
         caller = calls.current().caller

@@ -98,9 +98,12 @@ def test_what_needs_a_worker_is_done(stack_in: Callable[..., Stack], marked: Mar
     assert wrong.returncode == 1
     assert "Padaria Aurora" in wrong.stderr
     replayed = stack.run("replay", "--state", "all", "--tenant", "padaria", "--number", wire.NUMBER_ID)
+    unknown = stack.run("replay", "--number", "1" + wire.NUMBER_ID)
     outdated = stack.run("replay", "--outdated")
     older = stack.run("replay", "--parser-version-below", "1000")
     assert "4 webhooks replayed, 0 messages imported, 0 failed" in replayed.stdout, replayed.stderr
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "phone_number_id" in unknown.stderr
     assert outdated.stdout == "0 webhooks replayed, 0 messages imported, 0 failed\n", outdated.stderr
     # What an upgrade concerns was applied: without --state it is all.
     assert "4 webhooks replayed, 0 messages imported, 0 failed" in older.stdout, older.stderr
