@@ -47,6 +47,14 @@ def connection_by(facts: Iterable[tuple[datetime, str, str]]) -> Connection:
     return max((found for fact in facts if (found := _connection(*fact))), default=_CONNECTED)
 
 
+def connected_at(facts: Iterable[tuple[datetime, str, str]]) -> list[datetime]:
+    """Give when facts (happened at, event, value as a document) say that it was connected, or was again."""
+    found = [fact for fact in (_connection(*fact) for fact in facts) if fact]
+    return sorted(
+        fact.changed_at for fact in found if fact.state == _CONNECTED.state and fact.changed_at is not None
+    )
+
+
 def _connection(at: datetime, event: str, told: str) -> Connection | None:
     value = msgspec.json.decode(told, type=dict[str, Any])
     if event == _BAN_EVENT:

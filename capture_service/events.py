@@ -123,6 +123,7 @@ class Chunk(msgspec.Struct, frozen=True):
 
     tenant_id: int
     instance_id: int
+    batch_id: uuid.UUID
     came_at: datetime
     path: str
     phase: int | None = None
@@ -407,6 +408,7 @@ def _chunk(value: _Told, item: Any, path: str) -> Iterator[Item]:
     yield Chunk(
         value.instance.tenant_id,
         value.instance.id,
+        value.batch.id,
         value.batch.received_at,
         path,
         phase=phase,
@@ -426,7 +428,12 @@ def _beside(value: _Told, holder: Object, read: frozenset[str], path: str) -> It
 def _decline(value: _Told, errors: Any, path: str) -> Iterator[Chunk]:
     if declined := _declined(errors):
         yield Chunk(
-            value.instance.tenant_id, value.instance.id, value.batch.received_at, path, declined=declined
+            value.instance.tenant_id,
+            value.instance.id,
+            value.batch.id,
+            value.batch.received_at,
+            path,
+            declined=declined,
         )
 
 

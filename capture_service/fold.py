@@ -231,7 +231,7 @@ def reported(at: datetime, errors: Sequence[object]) -> str:
     return document({f"{int(at.timestamp()):011}.{digest}": errors})
 
 
-def _content_order(message: Message) -> tuple[int, int, float, str, str, str]:
+def _content_order(message: Message) -> tuple[int, int, float, str, str, str, int]:
     # Between equals the earliest time wins (of several statuses: the first), then any fixed order.
     return (
         message.content_rank,
@@ -241,6 +241,7 @@ def _content_order(message: Message) -> tuple[int, int, float, str, str, str]:
         message.type,
         message.body or "",
         message.content or "",
+        message.content_version,
     )
 
 

@@ -18,6 +18,13 @@ INSTANCE = Instance(1, 1, uuid.UUID(int=7), NUMBER_ID, BUSINESS)
 RECEIVED_AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
+HISTORY_DECLINED = {
+    "code": 2593109,
+    "title": "History sync is turned off by the business from the WhatsApp Business App",
+    "error_data": {"details": "History sharing is turned off by the business"},
+}
+
+
 def text(
     id: str, body: str = "oi", *, at: int = NOON, sender: str | None = ANA, **more: Any
 ) -> dict[str, Any]:
@@ -81,6 +88,6 @@ def echoes(*found: dict[str, Any]) -> bytes:
     return webhook(entry(change("smb_message_echoes", message_echoes=list(found))))
 
 
-def history(*threads: dict[str, Any]) -> bytes:
-    chunk = {"metadata": {"phase": 0, "chunk_order": 1, "progress": 50}, "threads": list(threads)}
-    return webhook(entry(change("history", history=[chunk])))
+def history(*threads: dict[str, Any], phase: int = 0, order: int = 1, progress: int = 50) -> bytes:
+    about = {"phase": phase, "chunk_order": order, "progress": progress}
+    return webhook(entry(change("history", history=[{"metadata": about, "threads": list(threads)}])))

@@ -214,34 +214,54 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+# %(connected_at)s: when the number was connected, or was again.
 _IS_OF_A_FORMER_CONNECTION: Final[LiteralString] = """
   EXISTS (
-    SELECT FROM whatsapp_configs c
-    WHERE c.tenant_id = %(tenant_id)s AND c.id = %(instance_id)s AND c.connection_state = 'connected'
-      AND c.connection_changed_at > updated_at AND c.connection_changed_at <= %(came_at)s
+    SELECT FROM unnest(%(connected_at)s::timestamptz[]) AS connected_at
+    WHERE connected_at > updated_at AND connected_at <= %(came_at)s
   )
 """
 
 
 def list_histories_over(
-    conn: Connection[Any], *, tenant_id: int, instance_id: int, came_at: datetime
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    instance_id: int,
+    came_at: datetime,
+    connected_at: Sequence[datetime],
 ) -> list[str | None]:
-    """Give how far the histories had come that are over and of the connection of this time."""
+    """Give how far the histories had come that are over and of the connection of this time.
+
+    `connected_at`: when the number was connected, or was again.
+    """
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute(
             """
             SELECT detail
             FROM whatsapp_sync_logs
             WHERE tenant_id = %(tenant_id)s AND instance_id = %(instance_id)s
-              AND sync_type = 'history_import' AND status IN ('completed', 'failed') AND NOT
+              AND sync_type = 'history_import' AND status IN ('completed', 'failed')
+              AND started_at < %(came_at)s AND NOT
             """
             + _IS_OF_A_FORMER_CONNECTION,
-            {"tenant_id": tenant_id, "instance_id": instance_id, "came_at": came_at},
+            {
+                "tenant_id": tenant_id,
+                "instance_id": instance_id,
+                "came_at": came_at,
+                "connected_at": list(connected_at),
+            },
         ).fetchall()
 
 
 def find_history(
-    conn: Connection[Any], *, tenant_id: int, instance_id: int, came_at: datetime, idle: timedelta
+    conn: Connection[Any],
+    *,
+    tenant_id: int,
+    instance_id: int,
+    came_at: datetime,
+    connected_at: Sequence[datetime],
+    idle: timedelta,
 ) -> HistoryRow | None:
     """Lock the history that a chunk of this time belongs to; one that has been idle longer is another.
 
@@ -262,11 +282,18 @@ def find_history(
             + _IS_OF_A_FORMER_CONNECTION
             + """
               )
-            ORDER BY started_at - %(idle)s <= %(came_at)s DESC, id DESC
+            ORDER BY %(came_at)s BETWEEN started_at AND updated_at DESC,
+              started_at - %(idle)s <= %(came_at)s DESC, id DESC
             LIMIT 1
             FOR UPDATE
             """,
-            {"tenant_id": tenant_id, "instance_id": instance_id, "came_at": came_at, "idle": idle},
+            {
+                "tenant_id": tenant_id,
+                "instance_id": instance_id,
+                "came_at": came_at,
+                "connected_at": list(connected_at),
+                "idle": idle,
+            },
         ).fetchone()
 
 
@@ -304,19 +331,19 @@ def update_history(
     error: str | None,
     detail: str,
     messages: int,
-    first_at: datetime,
-    last_at: datetime,
+    came_at: datetime,
 ) -> None:
+    """Note what a chunk that came then has made of a history."""
     conn.execute(
         """
         UPDATE whatsapp_sync_logs
         SET status = %(status)s, percent = %(percent)s, error_message = %(error)s, detail = %(detail)s,
           step = CASE WHEN %(status)s = 'in_progress' THEN 'receiving' ELSE '' END,
           messages_imported = messages_imported + %(messages)s,
-          started_at = least(started_at, %(first_at)s), updated_at = greatest(updated_at, %(last_at)s),
+          started_at = least(started_at, %(came_at)s), updated_at = greatest(updated_at, %(came_at)s),
           completed_at = CASE
             WHEN %(status)s = 'in_progress' THEN NULL
-            ELSE greatest(completed_at, %(last_at)s) END
+            ELSE greatest(completed_at, %(came_at)s) END
         WHERE tenant_id = %(tenant_id)s AND id = %(id)s
         """,
         {
@@ -327,8 +354,7 @@ def update_history(
             "error": error,
             "detail": detail,
             "messages": messages,
-            "first_at": first_at,
-            "last_at": last_at,
+            "came_at": came_at,
         },
     )
 

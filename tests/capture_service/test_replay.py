@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -26,7 +26,7 @@ EVENTS = "SELECT * FROM account_events ORDER BY tenant_id, id"
 # How many messages a history was the first to bring is a fact of arrival.
 HISTORIES = """
     SELECT instance_id, status, percent, detail, started_at, updated_at
-    FROM whatsapp_sync_logs WHERE sync_type = 'history_import' ORDER BY instance_id
+    FROM whatsapp_sync_logs WHERE sync_type = 'history_import' ORDER BY instance_id, started_at
 """
 
 
@@ -91,6 +91,63 @@ def test_the_ledger_replayed_into_empty_tables_gives_the_rows_of_the_live_run(
     for statement, rows in zip(asked, live, strict=True):
         assert query(statement) == rows
     assert all(rows for rows in live[:5])
+
+
+def _histories(draw: random.Random) -> list[tuple[bytes, datetime]]:
+    """Chunks, repetitions, declines and reconnections of one number over weeks."""
+    came: list[tuple[bytes, datetime]] = []
+    chunks: list[bytes] = []
+    at = wire.RECEIVED_AT
+    for number in range(draw.randrange(3, 14)):
+        at += timedelta(seconds=draw.choice([1, 20, 600, 5 * 3600, 7 * 3600, 9 * 86400]))
+        match draw.randrange(6):
+            case 0:
+                body = wire.webhook(
+                    wire.entry(wire.change("history", history=[{"errors": [wire.HISTORY_DECLINED]}]))
+                )
+            case 1:
+                event = draw.choice(["ACCOUNT_OFFBOARDED", "ACCOUNT_RECONNECTED"])
+                fact = {"field": "account_update", "value": {"event": event}}
+                body = wire.webhook({"id": wire.WABA_ID, "time": int(at.timestamp()), "changes": [fact]})
+            case 2 if chunks:
+                body = draw.choice(chunks)
+            case _:
+                told = [{**wire.text(f"h{number}"), "history_context": {}}] * draw.randrange(2)
+                thread = {"id": wire.ANA, "messages": told}
+                body = wire.history(
+                    thread,
+                    phase=draw.randrange(3),
+                    order=draw.randrange(3),
+                    progress=draw.choice([10, 100]),
+                )
+                chunks.append(body)
+        came.append((body, at))
+    return came
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_histories_weeks_apart_are_replayed_as_they_were(
+    ingest: Ingest, pool: postgres.Pool, register: Callable[..., None], query: Query, seed: int
+) -> None:
+    register()
+    ended = datetime.max.replace(tzinfo=UTC)
+
+    def settled() -> list[dict[str, Any]]:
+        postgres.run_transaction(
+            pool, lambda conn: store.end_idle_histories(conn, before=ended), timeout_s=20
+        )
+        return query(HISTORIES)
+
+    for body, at in _histories(random.Random(seed)):
+        ingest.accept([(body, at)], timeout_s=20)
+    live = settled()
+
+    for is_empty in (False, True):
+        if is_empty:
+            query("TRUNCATE leads, whatsapp_messages, account_events, lead_merges, outbox CASCADE")
+        for _ in recovery.replay(ingest, pool, store.LedgerFilter()):
+            pass
+        assert settled() == live
 
 
 def test_a_large_webhook_is_replayed_in_its_turn(

@@ -13,12 +13,6 @@ from capture_service import account, recovery, store
 from tests import wire
 from tests.gateway.conftest import System
 
-DECLINED = {
-    "code": 2593109,
-    "title": "History sync is turned off by the business from the WhatsApp Business App",
-    "error_data": {"details": "History sharing is turned off by the business"},
-}
-
 
 def thread(*messages: dict[str, Any], id: str | None = wire.ANA, **more: Any) -> dict[str, Any]:
     return {**({"id": id} if id else {}), "messages": list(messages), **more}
@@ -320,12 +314,12 @@ def test_a_media_echo_is_of_a_history_by_its_own_times_alone(
 @pytest.mark.parametrize(
     "body",
     [
-        history({"errors": [DECLINED]}),
-        wire.webhook(wire.entry(wire.change("history", errors=[DECLINED]))),
-        wire.webhook(wire.entry({"value": wire.value(errors=[DECLINED])})),
-        wire.webhook(wire.entry(wire.change("messages", errors=[DECLINED]))),
-        json.dumps(wire.value(history=[{"errors": [DECLINED]}])).encode(),
-        json.dumps(wire.value(errors=[DECLINED])).encode(),
+        history({"errors": [wire.HISTORY_DECLINED]}),
+        wire.webhook(wire.entry(wire.change("history", errors=[wire.HISTORY_DECLINED]))),
+        wire.webhook(wire.entry({"value": wire.value(errors=[wire.HISTORY_DECLINED])})),
+        wire.webhook(wire.entry(wire.change("messages", errors=[wire.HISTORY_DECLINED]))),
+        json.dumps(wire.value(history=[{"errors": [wire.HISTORY_DECLINED]}])).encode(),
+        json.dumps(wire.value(errors=[wire.HISTORY_DECLINED])).encode(),
     ],
     ids=[
         "history errors",
@@ -499,8 +493,7 @@ def test_chunks_that_come_at_once_are_of_one_history(
             error=None,
             detail=complete.document(),
             messages=1,
-            first_at=now,
-            last_at=now,
+            came_at=now,
         )
         other.commit()
         assert answer.result().status_code == 200
@@ -551,7 +544,7 @@ def test_a_chunk_of_a_history_that_fell_silent_begins_none_when_it_comes_again(
 def test_a_decline_that_comes_again_after_the_history_was_shared_declines_nothing(
     system: System, owner: str, instance_id: str
 ) -> None:
-    decline = history({"errors": [DECLINED]})
+    decline = history({"errors": [wire.HISTORY_DECLINED]})
     system.post_webhook(decline)
     then = days_ago(3)
     system.execute(f"UPDATE whatsapp_sync_logs SET started_at = {then}, updated_at = {then}")
@@ -583,8 +576,8 @@ def test_a_chunk_that_waited_for_days_is_not_the_last_history(system: System, ow
 def test_a_decline_may_stand_in_a_thread_or_a_message(
     system: System, owner: str, instance_id: str, where: str
 ) -> None:
-    message = {"id": "w1", "timestamp": str(wire.NOON), "type": "errors", "errors": [DECLINED]}
-    told = thread(message) if where == "message" else thread(errors=[DECLINED])
+    message = {"id": "w1", "timestamp": str(wire.NOON), "type": "errors", "errors": [wire.HISTORY_DECLINED]}
+    told = thread(message) if where == "message" else thread(errors=[wire.HISTORY_DECLINED])
     system.post_webhook(history({"threads": [told]}))
 
     assert state(system, owner)["status"] == "failed"
