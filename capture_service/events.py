@@ -43,6 +43,8 @@ _CONVERSATION_KEYS: Final = frozenset(
 )
 _ADDRESS_KEYS: Final = frozenset({"messaging_product", "metadata"})
 _SAID_KEYS: Final = _CONVERSATION_KEYS | _ADDRESS_KEYS | {"contacts"}
+# Lists of which each item is a fact by itself: how they are spread over webhooks says nothing.
+_FACT_KEYS: Final = ("user_id_update", "user_preferences", "user_actions", "automatic_events")
 # Kinds whose bytes Meta sends after a history, also as an echo of days ago (field report of a
 # production reconnection, September 2026).
 _MEDIA: Final = frozenset({"image", "video", "audio", "document", "sticker"})
@@ -102,7 +104,7 @@ class Notice(msgspec.Struct, frozen=True):
     event: str
     """What happened, where the value says so."""
     happened_at: datetime
-    """`entry[].time`, the only time such a value has; when it came, where that is absent."""
+    """The item's own time or `entry[].time`; when it came, where both are absent."""
     is_dated: bool
     batch_id: uuid.UUID
     told: str
@@ -240,10 +242,10 @@ def _conversations(batch: Batch, instance: Instance, field: str, value: Object, 
                 if isinstance(item, Event):
                     latest = max(latest, item.message.sent_at) if latest else item.message.sent_at
                 yield item
-    # Whom no item speaks of, as the members of a group, is known by what stands in the contacts all the same.
+    # Whom no item is about, as the members of a group, is known by what stands in the contacts all the same.
     said_at = latest or batch.stamped_at() or batch.received_at
-    for contact, at in people.unspoken():
-        if person := roster.person(said_at, contact):
+    for contact, at, acted_at in people.bystanders():
+        if person := roster.person(acted_at or said_at, contact):
             yield Sighting(batch.tenant_id, person, at, batch.id)
     # Whatever the field is called, or without one: no other error has this code.
     yield from _decline(told, value.get("errors"), path)
@@ -263,8 +265,26 @@ def _forms(registered: str, written: str) -> frozenset[str]:
 def _notices(batch: Batch, field: str, value: Object, path: str) -> Iterator[Notice]:
     is_conversation = not _CONVERSATION_KEYS.isdisjoint(value)
     told = {key: value[key] for key in value.keys() - (_SAID_KEYS if is_conversation else _ADDRESS_KEYS)}
-    if told or not is_conversation:
+    facts = [(key, found) for key in _FACT_KEYS if (found := _items(told, key))]
+    rest = {key: told[key] for key in told.keys() - {key for key, _ in facts}}
+    for key, items in facts:
+        for number, item in enumerate(items):
+            fact = _notice(batch, field, roster.beside(rest, item) | {key: [item]}, f"{path}.{key}[{number}]")
+            yield msgspec.structs.replace(fact, happened_at=_stamp(item) or fact.happened_at)
+    if not facts and (told or not is_conversation):
         yield _notice(batch, field, told, path)
+
+
+def _items(holder: Object, key: str) -> list[Any]:
+    found = holder.get(key)
+    return cast("list[Any]", found) if isinstance(found, list) else []
+
+
+def _stamp(item: Any) -> datetime | None:
+    try:
+        return payload.moment(payload.as_object(item, "").get("timestamp"), "")
+    except Malformed:
+        return None
 
 
 def _notice(batch: Batch, field: str, told: Object, path: str) -> Notice:
@@ -309,7 +329,11 @@ def _inbound(value: _Told, item: Any, path: str) -> list[Event]:
     sent_at = value.batch.moment(wire.timestamp, path)
     if value.is_business(wire.from_):
         return _own_fill(value, item, wire, sent_at, path)
-    contact = value.people.of(wire.from_, wire.from_user_id, is_group=bool(wire.group_id))
+    contact = (
+        value.people.of_group(wire.from_, wire.from_user_id, sent_at)
+        if wire.group_id
+        else value.people.of(wire.from_, wire.from_user_id)
+    )
     renewed = _renewed(item, path) if wire.type == "system" else _NOTHING_NEW
     new_number = renewed.wa_id or renewed.new_wa_id
     person = roster.person(
@@ -364,7 +388,7 @@ def _echo(value: _Told, item: Any, path: str) -> list[Event]:
     # Some fixtures of edits and revokes have the two ends swapped: the business is never the contact.
     if wire.from_ and value.is_business(to):
         to = wire.from_
-    contact = value.people.of(to, wire.to_user_id, is_group=bool(wire.group_id))
+    contact = None if wire.group_id else value.people.of(to, wire.to_user_id)
     person = roster.person(
         sent_at,
         contact,
@@ -535,11 +559,22 @@ def _user_id_update(value: _Told, item: Any, path: str) -> list[Sighting]:
     return [Sighting(value.instance.tenant_id, person, path, value.batch.id)]
 
 
+def _preference(value: _Told, item: Any, path: str) -> list[Sighting]:
+    wire = payload.convert(item, payload.Preference, path)
+    at = value.batch.moment(wire.timestamp, path)
+    person = roster.person(
+        at, value.people.of(wire.wa_id, wire.user_id), wa_id=wire.wa_id, bsuid=wire.user_id
+    )
+    return [Sighting(value.instance.tenant_id, person, path, value.batch.id)] if person else []
+
+
 def _status(value: _Told, item: Any, path: str) -> list[Event]:
     item, wire = value.read(item, payload.Status, path)
     at = value.batch.moment(wire.timestamp, path)
     is_group = wire.recipient_type == "group"
     contact = None if is_group else value.people.of(wire.recipient_id, wire.recipient_user_id)
+    if is_group:
+        value.people.of_group(wire.recipient_participant_id, wire.recipient_participant_user_id, at)
     person = roster.person(
         at,
         contact,
@@ -753,4 +788,5 @@ _READERS: Final[dict[str, Callable[[_Told, Any, str], Iterable[Item]]]] = {
     "history": _chunk,
     "state_sync": _book_entry,
     "user_id_update": _user_id_update,
+    "user_preferences": _preference,
 }

@@ -18,8 +18,8 @@ FIELDS: Final[Mapping[str, str]] = {
     "standby": f"{_MESSAGES} that another app answers",
     "history": f"{_MESSAGES} from before the connection; progress on the instance (`history`)",
     "smb_app_state_sync": "names of leads, as the business saved them",
-    "user_id_update": f"the lead keeps both user ids; {_FACT}",
-    "user_preferences": _FACT,
+    "user_id_update": f"the lead keeps both user ids; each as an {_FACT}",
+    "user_preferences": f"each as an {_FACT}",
     "calls": f"{_MESSAGES} of type `call`; statuses of calls on them",
     "account_update": f"{_FACT}; `connection` of the instance",
     **dict.fromkeys(

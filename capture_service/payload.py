@@ -185,6 +185,12 @@ class UserIdUpdate(msgspec.Struct, frozen=True):
     parent_user_id: Renewal | None = None
 
 
+class Preference(msgspec.Struct, frozen=True):
+    timestamp: Any = None
+    wa_id: Identifier | None = None
+    user_id: Identifier | None = None
+
+
 class ThreadContext(msgspec.Struct, frozen=True):
     wa_id: Identifier | None = None
     user_id: Identifier | None = None

@@ -45,6 +45,37 @@ def test_a_fact_is_kept_once_however_often_it_comes(system: System, owner: str, 
     assert newest["happenedAt"] > oldest["happenedAt"]
 
 
+@pytest.mark.parametrize("field", ["user_preferences", "user_id_update"])
+def test_each_item_of_a_list_is_a_fact_however_they_are_spread(
+    system: System, owner: str, instance_id: str, field: str
+) -> None:
+    one: dict[str, Any] = {"wa_id": wire.ANA, "user_id": "BR.1", "value": "stop", "timestamp": wire.NOON}
+    two: dict[str, Any] = {
+        "wa_id": "5521977776666",
+        "user_id": "BR.2",
+        "value": "resume",
+        "timestamp": wire.NOON + 60,
+    }
+    if field == "user_id_update":
+        one["user_id"] = {"previous": "BR.1", "current": "BR.3"}
+        two["user_id"] = {"previous": "BR.2", "current": "BR.4"}
+    people = [wire.contact(wire.ANA, "Ana"), wire.contact("5521977776666", "Bia")]
+    found: list[Any] = []
+    for spread in ([[one, two]], [[two], [one]], [[one, two, one], [two]]):
+        system.execute("TRUNCATE account_events, leads, whatsapp_webhook_logs CASCADE")
+        for items in spread:
+            beside = [person for person in people if person["wa_id"] in {item["wa_id"] for item in items}]
+            value = wire.change(field, **{field: items}, contacts=beside)
+            assert system.post_webhook(wire.webhook(wire.entry(value))).status_code == 200
+        found.append([(fact["happenedAt"], fact["value"]) for fact in events(system, owner, instance_id)])
+
+    told = [
+        {field: [item], "contacts": [person]} for item, person in zip((two, one), people[::-1], strict=True)
+    ]
+    assert [[value for _, value in facts] for facts in found] == [told, told, told]
+    assert found[0] == found[1] == found[2]
+
+
 def test_facts_are_paged_newest_first(system: System, owner: str, instance_id: str) -> None:
     for number in range(5):
         system.post_webhook(fact("account_alerts", at=wire.NOON + number, alert_type=f"{number}"))

@@ -187,6 +187,43 @@ def test_who_stands_beside_a_history_is_known_by_it(system: System, owner: str, 
     assert (lead["name"], lead["userId"]) == ("Ana", "BR.1")
 
 
+@pytest.mark.parametrize("is_together", [False, True])
+def test_the_name_of_one_who_writes_to_a_group_is_of_then(
+    system: System, owner: str, post: Any, is_together: bool
+) -> None:
+    def in_group(id: str, sender: str, at: int) -> dict[str, Any]:
+        return {**wire.text(id, at=wire.NOON + at, sender=sender), "group_id": "G1"}
+
+    ana, bob = wire.contact(wire.ANA, "Ana"), wire.contact("5511977776666", "Bob")
+    first, second = in_group("g1", wire.ANA, 10), in_group("g2", "5511977776666", 500)
+    told = (
+        [wire.messages(first, second, contacts=[ana, bob])]
+        if is_together
+        else [wire.messages(first, contacts=[ana]), wire.messages(second, contacts=[bob])]
+    )
+    named_since = wire.text("w1", at=wire.NOON + 100)
+
+    post(*told, wire.messages(named_since, contacts=[wire.contact(wire.ANA, "Ana Casada")]))
+
+    names = {lead["number"]: lead["name"] for lead in system.leads(owner)}
+    assert names["+" + wire.ANA] == "Ana Casada"
+
+
+def test_a_preference_that_is_told_again_brings_no_old_name_back(
+    system: System, owner: str, post: Any
+) -> None:
+    preference = {"wa_id": wire.ANA, "value": "stop", "timestamp": wire.NOON}
+    told = wire.change(
+        "user_preferences", user_preferences=[preference], contacts=[wire.contact(wire.ANA, "Ana")]
+    )
+    preferred = wire.webhook(wire.entry(told))
+    since = wire.messages(wire.text("w1", at=wire.NOON + 9), contacts=[wire.contact(wire.ANA, "Ana Casada")])
+
+    post(preferred, since, preferred)
+
+    assert [lead["name"] for lead in system.leads(owner)] == ["Ana Casada"]
+
+
 def test_two_attempts_to_pay_are_not_mixed(system: System, owner: str, post: Any) -> None:
     def attempt(status: str, at: int, **told: Any) -> bytes:
         transaction = {"id": f"T{at}", "status": status, **told}
