@@ -4,12 +4,13 @@ The shapes and their traps are those of Meta's "Webhooks reference" for the What
 Platform. Only what the fold needs is typed here; every other key is kept as it came.
 """
 
+import functools
 import json
 import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, TypeVar, cast
+from typing import Annotated, Any, Final, TypeVar, cast, get_args
 
 import msgspec
 
@@ -32,6 +33,8 @@ _ESCAPE: Final = re.compile(
 _BRACKET: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 _QUOTE: Final = ord('"')
 _INTEGER_CHARS_MAX: Final = 4_000
+# No number of a person, and no id that Meta writes as a number, has more than twenty digits.
+_IDENTIFIER_BELOW: Final = 10**20
 # Deeper than anything Meta sends, by an order of magnitude.
 DEPTH_MAX: Final = 200
 _PARTS_MAX: Final = 100_000
@@ -338,7 +341,33 @@ def convert(value: object, shape: type[T], path: str) -> T:
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
+        written = _with_identifiers_as_text(value, shape)
+        if written is None:
+            raise _malformed(error, path) from None
+    try:
+        return msgspec.convert(written, shape)
+    except msgspec.ValidationError as error:
         raise _malformed(error, path) from None
+
+
+def _with_identifiers_as_text(value: object, shape: type[Any]) -> Object | None:
+    """Write the identifiers of an object that are JSON numbers as text; None where there are none."""
+    if not isinstance(value, dict):
+        return None
+    holder = cast("Object", value)
+    numbers = {
+        key: str(number)
+        for key in _identifiers_of(shape)
+        if type(number := holder.get(key)) is int and 0 <= number < _IDENTIFIER_BELOW
+    }
+    return {**holder, **numbers} if numbers else None
+
+
+@functools.cache
+def _identifiers_of(shape: type[Any]) -> frozenset[str]:
+    return frozenset(
+        field.encode_name for field in msgspec.structs.fields(shape) if Identifier in get_args(field.type)
+    )
 
 
 def read(value: object, shape: type[T], path: str) -> tuple[object, T, list[Malformed]]:

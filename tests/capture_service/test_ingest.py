@@ -184,7 +184,7 @@ def test_of_two_names_the_one_said_last_counts(accept: Accept, query: Query) -> 
         {"id": 5, "from": "5511", "timestamp": "1790000000"},
         {"id": "", "from": "5511", "timestamp": "1790000000"},
         {"id": "bad", "timestamp": "1790000000", "type": "text"},
-        {"id": "bad", "from": 5511, "timestamp": "1790000000", "type": "text"},
+        {"id": "bad", "from": [5511], "timestamp": "1790000000", "type": "text"},
         {"id": "bad", "from": "5511", "timestamp": "1790000000", "type": "text", "text": {"body": 5}},
         {"id": "bad", "from": "5" * 300, "timestamp": "1790000000", "type": "text"},
     ],

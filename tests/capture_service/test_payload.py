@@ -68,6 +68,17 @@ def test_a_wrong_type_is_named_with_its_path() -> None:
     assert caught.value.path == "messages[3].text.body"
 
 
+def test_an_identifier_that_is_a_number_is_read_as_text() -> None:
+    message = payload.convert({"id": "w", "from": 5511988887777, "text": {"body": "oi"}}, payload.Message, "")
+    thread = payload.convert({"id": 5511988887777, "messages": []}, payload.Thread, "")
+
+    assert (message.from_, message.id, thread.id) == ("5511988887777", "w", "5511988887777")
+    for wrong in (True, 1.5, ["5511988887777"], 10**200):
+        with pytest.raises(payload.Malformed) as caught:
+            payload.convert({"id": "w", "from": wrong}, payload.Message, "messages[0]")
+        assert caught.value.path == "messages[0].from"
+
+
 def test_what_is_nested_too_deeply_is_cut_out_and_the_rest_stays() -> None:
     deep = b'{"a":[' * 5_000 + b'"]"' + b"]}" * 5_000
     body = b'{"before":"[{\\"","deep":%s,"after":[1,{"b":"]}"}]}' % deep
