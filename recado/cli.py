@@ -307,6 +307,8 @@ def replay(
     if is_list:
         replaying.show_failures(Connection(data), tenant=tenant)
         return
+    if from_time and to_time and from_time >= to_time:
+        raise click.BadParameter("must be after --from", param_hint="--to")
     # What an upgrade concerns was applied, if not all of it understood.
     usual = "all" if is_outdated or parser_version_below else "failed,unrouted"
     names = [part for part in re.split(r"[\s,]+", usual if states is None else states) if part]

@@ -76,6 +76,7 @@ TOKEN = ("token", "issue", "--tenant", "acme", "--user", "ana")
         (("import-chat", "nowhere.txt", "--tenant", "a"), "nowhere.txt"),
         (("import-chat", __file__, "--tenant", "a", "--lead", "b"), "--business"),
         (("replay", "--from", "yesterday"), "2026-11-23"),
+        (("replay", "--from", "2026-11-23", "--to", "2026-11-22"), "must be after --from"),
         (("serve", "everything"), "gateway"),
         (("serve", "capture"), "RECADO_DATABASE_URL"),
         (
