@@ -114,7 +114,7 @@ class EnrichmentServicer(enrichment_pb2_grpc.EnrichmentServiceServicer):
             return _answer(profile, "no_access_token")
         instance = _Instance(request.tenant, _uuid("instance_id", request.instance_id))
         if not _META_ID.fullmatch(request.phone_number_id):
-            raise _invalid("phone_number_id", "must be 1 to 64 letters and digits")
+            return _answer(profile, "no_such_number")
         return self._ask(instance, request.phone_number_id, request.wa_id, profile)
 
     def _ask(

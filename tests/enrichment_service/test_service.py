@@ -254,6 +254,17 @@ def test_people_who_hide_their_number_are_not_asked_for(
     assert meta.asked == []
 
 
+def test_a_number_that_meta_never_named_so_is_not_asked_for(
+    stub: Any, meta: FakeGraph, owner: str, worker_token: str
+):
+    store(stub, owner)
+
+    for id in ("../me", "<PHONE_NUMBER_ID>"):
+        profile = fetch(stub, worker_token, phone_number_id=id)
+        assert (profile.name, profile.graph_outcome) == ("ana", "no_such_number")
+    assert meta.asked == []
+
+
 def test_without_an_access_token_meta_is_not_asked(stub: Any, meta: FakeGraph, worker_token: str):
     assert fetch(stub, worker_token).graph_outcome == "no_access_token"
     assert fetch(stub, worker_token, instance_id="", phone_number_id="").graph_outcome == "no_access_token"
@@ -311,7 +322,6 @@ def test_an_access_token_that_cannot_be_one_is_refused(stub: Any, owner: str, ac
         ("tenant", "a\0"),
         ("tenant", "x" * 300),
         ("instance_id", "7"),
-        ("phone_number_id", "../me"),
     ],
 )
 def test_a_faulty_field_is_named(stub: Any, worker_token: str, field: str, value: str):
