@@ -17,6 +17,8 @@ from protos.ids import moment_of
 
 # The identifiers with which an item names someone, the most trusted first.
 _Named: TypeAlias = tuple[store.IdentifierKey, ...]
+# Who comes to somebody as a whole: a lead, or an identifier that was none's before.
+_Member: TypeAlias = uuid.UUID | store.IdentifierKey
 
 
 class Told(msgspec.Struct):
@@ -46,18 +48,37 @@ class Told(msgspec.Struct):
         return {key for named in self.shown for key in named}
 
     def whose(
-        self, known: Mapping[store.IdentifierKey, uuid.UUID], since: AbstractSet[store.IdentifierKey]
+        self,
+        known: Mapping[store.IdentifierKey, uuid.UUID],
+        since: Mapping[store.IdentifierKey, uuid.UUID | None],
+        *,
+        group: AbstractSet[uuid.UUID],
+        parted: AbstractSet[tuple[uuid.UUID, uuid.UUID]],
     ) -> dict[store.IdentifierKey, uuid.UUID]:
-        """Say whose each identifier is: those met `since` the merge are with whom they were first named."""
-        owners = {key: lead for key, lead in known.items() if key not in since}
-        while True:
-            count_before = len(owners)
-            for named in self.shown:
-                lead = _named(named, owners)
-                if lead:
-                    owners.update({key: lead for key in named if key in since and key not in owners})
-            if len(owners) == count_before:
-                return {**known, **owners}
+        """Say whose each identifier is: one got `since` the merge is with whom of `group` it was first named.
+
+        Those that came with one lead go together, as do those that were named together before that. Nobody
+        comes to a lead that they were `parted` from.
+        """
+        members: dict[store.IdentifierKey, _Member] = {**known, **{key: since[key] or key for key in since}}
+        owners = {known[key] for key in known.keys() - since.keys()} & group
+        wholes: dict[_Member, set[_Member]] = {member: {member} for member in members.values()}
+        for named in self.shown:
+            hosts: list[set[_Member]] = []
+            whom = [members[key] for key in named if key in members]
+            # Whoever is decided comes first, in the order of trust: the others go with them.
+            for member in sorted(whom, key=lambda member: wholes[member].isdisjoint(owners)):
+                whole = wholes[member]
+                if whole in hosts:
+                    continue
+                host = next((host for host in hosts if not _are_apart(host, whole, parted)), None)
+                if host is None or not whole.isdisjoint(owners):
+                    hosts.append(whole)
+                else:
+                    host |= whole
+                    wholes.update(dict.fromkeys(whole, host))
+        theirs = {member: owner for owner in owners for member in wholes[owner]}
+        return {**known, **{key: theirs[members[key]] for key in since if members[key] in theirs}}
 
     def party(self, id: uuid.UUID, owners: Mapping[store.IdentifierKey, uuid.UUID]) -> fold.Message | None:
         """Give the parties of a message as ingest would write them; None when no webhook names them."""
@@ -66,6 +87,12 @@ class Told(msgspec.Struct):
             for named, message in self.messages.get(id, {}).items()
         ]
         return functools.reduce(fold.merge, placed) if placed else None
+
+
+def _are_apart(
+    one: AbstractSet[_Member], other: AbstractSet[_Member], parted: AbstractSet[tuple[uuid.UUID, uuid.UUID]]
+) -> bool:
+    return any(first in one and second in other for first, second in parted)
 
 
 def _named(named: _Named, owners: Mapping[store.IdentifierKey, uuid.UUID]) -> uuid.UUID | None:
@@ -105,7 +132,9 @@ def divide(conn: postgres.Transaction, *, tenant_id: int, survivor_id: uuid.UUID
     group = {survivor_id, *store.list_parted(conn, tenant_id=tenant_id, survivor_id=survivor_id)}
     known = {key: lead.id for key, lead in store.find_leads(conn, told.identifiers()).items()}
     since = store.identifiers_since_merge(conn, tenant_id=tenant_id, survivor_id=survivor_id)
-    owners = told.whose(known, since)
+    leads = {*group, *known.values(), *filter(None, since.values())}
+    partings = store.list_partings(conn, tenant_id=tenant_id, leads=leads)
+    owners = told.whose(known, since, group=group, parted=partings)
     moved = _move_messages(conn, tenant_id, group, told, owners)
     leads = group | moved.keys()
     if any(row.merged_into for row in store.lock_leads(conn, tenant_id=tenant_id, ids=leads)):
@@ -116,7 +145,7 @@ def divide(conn: postgres.Transaction, *, tenant_id: int, survivor_id: uuid.UUID
             store.move_identifiers(
                 conn, tenant_id=tenant_id, from_lead=survivor_id, to_lead=owner, only=[key[1:]]
             )
-    _hand_over_merges(conn, tenant_id, survivor_id, since, owners)
+    _hand_over_merges(conn, tenant_id, survivor_id, since.keys(), owners)
     store.upsert_leads(conn, _shown(tenant_id, group, told, owners))
     store.forget_unsaid(conn, tenant_id=tenant_id, ids=group)
     settle(conn, tenant_id=tenant_id, leads=leads)

@@ -74,6 +74,7 @@ from capture_service.store.merges import (
     leads_of_messages as leads_of_messages,
     list_lead_merges as list_lead_merges,
     list_parted as list_parted,
+    list_partings as list_partings,
     lock_leads as lock_leads,
     lock_survivor as lock_survivor,
     mark_merge_undone as mark_merge_undone,

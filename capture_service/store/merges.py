@@ -240,36 +240,62 @@ def list_parted(conn: Connection[Any], *, tenant_id: int, survivor_id: uuid.UUID
         ).fetchall()
 
 
+def list_partings(
+    conn: Connection[Any], *, tenant_id: int, leads: Collection[uuid.UUID]
+) -> set[tuple[uuid.UUID, uuid.UUID]]:
+    """Give the pairs of `leads`, either way round, that somebody has parted.
+
+    A lead is also what has become part of it, but for what is one of `leads` itself.
+    """
+    pairs = conn.execute(
+        """
+        WITH RECURSIVE part (whole_id, id) AS (
+          SELECT id, id FROM unnest(%(leads)s::uuid[]) AS l (id)
+          UNION
+          SELECT p.whole_id, m.merged_id
+          FROM part p JOIN lead_merges m ON m.survivor_id = p.id
+          WHERE m.tenant_id = %(tenant_id)s AND m.undone_at IS NULL AND m.merged_id <> ALL(%(leads)s)
+        )
+        SELECT one.whole_id, other.whole_id
+        FROM lead_merges m
+        JOIN part one ON one.id = m.survivor_id
+        JOIN part other ON other.id = m.merged_id
+        WHERE m.tenant_id = %(tenant_id)s AND m.undone_at IS NOT NULL
+        """,
+        {"tenant_id": tenant_id, "leads": list(leads)},
+    ).fetchall()
+    return {pair for one, other in pairs for pair in ((one, other), (other, one))}
+
+
 def identifiers_since_merge(
     conn: Connection[Any], *, tenant_id: int, survivor_id: uuid.UUID
-) -> set[IdentifierKey]:
+) -> dict[IdentifierKey, uuid.UUID | None]:
     """Give what a lead got only after another, that was parted from it again, was part of it.
 
-    That is what it was named with, and what other merges brought.
+    That is what it was named with, and what other merges brought: the lead that each is of, None without one.
     """
-    return set(
-        conn.execute(
-            """
-            WITH parted AS (
-              SELECT min(merged_at) AS merged_at FROM lead_merges
-              WHERE tenant_id = %(tenant_id)s AND survivor_id = %(survivor_id)s AND undone_at IS NOT NULL
-            )
-            SELECT i.tenant_id, i.kind, i.value
-            FROM lead_identifiers i, parted
-            WHERE i.tenant_id = %(tenant_id)s AND i.lead_id = %(survivor_id)s
-              AND (
-                i.created_at > parted.merged_at
-                OR EXISTS (
-                  SELECT FROM lead_merges m
-                  WHERE m.tenant_id = %(tenant_id)s AND m.survivor_id = %(survivor_id)s
-                    AND m.undone_at IS NULL AND m.merged_at > parted.merged_at
-                    AND m.identifiers::jsonb @> jsonb_build_array(jsonb_build_array(i.kind, i.value))
-                )
-              )
-            """,
-            {"tenant_id": tenant_id, "survivor_id": survivor_id},
+    rows = conn.execute(
+        """
+        WITH parted AS (
+          SELECT min(merged_at) AS merged_at FROM lead_merges
+          WHERE tenant_id = %(tenant_id)s AND survivor_id = %(survivor_id)s AND undone_at IS NOT NULL
         )
+        SELECT i.tenant_id, i.kind, i.value, brought.merged_id
+        FROM parted
+        JOIN lead_identifiers i ON i.tenant_id = %(tenant_id)s AND i.lead_id = %(survivor_id)s
+        LEFT JOIN LATERAL (
+          SELECT m.merged_id FROM lead_merges m
+          WHERE m.tenant_id = %(tenant_id)s AND m.survivor_id = %(survivor_id)s
+            AND m.undone_at IS NULL AND m.merged_at > parted.merged_at
+            AND m.identifiers::jsonb @> jsonb_build_array(jsonb_build_array(i.kind, i.value))
+          ORDER BY m.merged_at DESC
+          LIMIT 1
+        ) AS brought ON true
+        WHERE i.created_at > parted.merged_at OR brought.merged_id IS NOT NULL
+        """,
+        {"tenant_id": tenant_id, "survivor_id": survivor_id},
     )
+    return {(tenant, kind, value): lead for tenant, kind, value, lead in rows}
 
 
 def leads_of_messages(

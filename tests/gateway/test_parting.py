@@ -38,9 +38,11 @@ def by_user_id(
     post(system, wire.text(id, at=wire.NOON + at, sender=None, from_user_id=user_id), contacts=contacts)
 
 
-def prove(system: System, id: str = "proof", *, at: int = 2) -> None:
+def prove(
+    system: System, id: str = "proof", *, at: int = 2, sender: str = wire.ANA, user_id: str = "BR.1"
+) -> None:
     """Name number and user id together, and let the leads become one."""
-    post(system, wire.text(id, at=wire.NOON + at, from_user_id="BR.1"))
+    post(system, wire.text(id, at=wire.NOON + at, sender=sender, from_user_id=user_id))
     system.run_jobs()
 
 
@@ -51,6 +53,14 @@ def state(system: System, token: str) -> State:
         | {"wamids": [message["wamid"] for message in system.walk(token, lead["id"])]}
         for lead in system.leads(token)
     }
+
+
+def recover(system: System, token: str) -> None:
+    """Recover every lead by hand."""
+    for lead in system.leads(token):
+        answer = system.post("/conversations/sync", token, {"leadId": lead["id"]})
+        system.run_sync("padaria", answer.json["syncId"])
+    system.run_jobs()
 
 
 def replay(system: System) -> None:
@@ -408,4 +418,39 @@ def test_whoever_was_parted_stays_so_when_one_of_them_becomes_part_of_a_third(
     else:
         prove(system)
 
+    assert state(system, owner) == before
+
+
+def test_a_recovery_tears_nobody_who_was_merged_later(system: System, owner: str, undo: Any) -> None:
+    by_number(system, "w0")
+    by_user_id(system, "w1", at=1)
+    prove(system)
+    undo()
+    by_number(system, "w2", "Outra", at=2, sender=MOVED)
+    prove(system, "third", at=3, sender=MOVED, user_id="BR.2")
+    prove(system, "hers", at=4, user_id="BR.2")
+    # Refused: with Ana's number comes whom it was parted from.
+    prove(system, "refused", at=5, sender=MOVED)
+    before = state(system, owner)
+
+    recover(system, owner)
+
+    assert state(system, owner) == before
+
+
+def test_a_recovery_gives_nobody_to_whom_they_were_parted_from(system: System, owner: str, undo: Any) -> None:
+    by_number(system, "w0")
+    by_user_id(system, "w1", at=1)
+    by_user_id(system, "w2", at=2, user_id="BR.2")
+    renew(system, at=3)
+    system.run_jobs()
+    undo()
+    prove(system, at=4)
+    undo()
+    prove(system, "hers", at=5, user_id="BR.2")
+    before = state(system, owner)
+
+    recover(system, owner)
+
+    assert [lead["wamids"] for lead in before.values()] == [["w0", "w2", "hers"], ["w1", "proof"]]
     assert state(system, owner) == before
