@@ -235,7 +235,8 @@ def run_sync(
             detail = imports.run(pool, sync, on_chunk=at_work)
         else:
             apply_unrouted(ingest, pool, tenant)
-            _part(pool, sync, clock=clock, at_work=at_work)
+            # Leads that were parted may be proven to be one with others.
+            needles = _part(pool, sync, clock=clock, at_work=at_work) or needles
             _replay_lead(ingest, pool, sync, needles, before=clock(), at_work=at_work)
         _finish(pool, sync, status="completed", now=clock(), detail=detail)
     except errors.RecadoError as error:
@@ -269,8 +270,11 @@ def _part(
     *,
     clock: Callable[[], datetime],
     at_work: Callable[[postgres.Transaction], None],
-) -> None:
-    """Divide what a lead has with those that were parted from it, if any, by what the ledger says of each."""
+) -> _Needles | None:
+    """Divide what a lead has with those that were parted from it, by what the ledger says of each.
+
+    Give how webhooks name any of them; None when nobody was parted from it.
+    """
     tenant_id, survivor_id = sync.tenant_id, sync.lead_id
     assert survivor_id
 
@@ -284,7 +288,7 @@ def _part(
 
     identifiers = postgres.run_read(pool, find, timeout_s=_CHUNK_TIMEOUT_S)
     if not identifiers:
-        return
+        return None
     needles = _needles(identifiers)
     told = parting.Told()
     for rows, _ in _scan(pool, sync, needles, before=clock(), percent_max=45, at_work=at_work):
@@ -296,6 +300,7 @@ def _part(
         lambda conn: parting.divide(conn, tenant_id=tenant_id, survivor_id=survivor_id, told=told),
         timeout_s=_PART_TIMEOUT_S,
     )
+    return needles
 
 
 def _replay_lead(

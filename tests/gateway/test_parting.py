@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from capture_service import recovery, store
+from plumbing import postgres
 from tests import wire
 from tests.gateway.conftest import API, System
 
@@ -454,3 +455,83 @@ def test_a_recovery_gives_nobody_to_whom_they_were_parted_from(system: System, o
 
     assert [lead["wamids"] for lead in before.values()] == [["w0", "w2", "hers"], ["w1", "proof"]]
     assert state(system, owner) == before
+
+
+def test_two_that_were_parted_from_a_third_become_one_where_they_are_named_together(
+    system: System, owner: str, undo: Any
+) -> None:
+    by_user_id(system, "w0")
+    by_number(system, "w1", at=1)
+    prove(system, at=2)
+    by_user_id(system, "w2", at=3, user_id="BR.2")
+    prove(system, "both", at=4, user_id="BR.2")
+
+    undo()
+    undo(oldest=True)
+    system.run_jobs()
+
+    parted = state(system, owner)
+    assert sorted(lead["wamids"] for lead in parted.values()) == [["w0", "proof"], ["w1", "w2", "both"]]
+    replay(system)
+    assert state(system, owner) == parted
+
+
+def _meet(system: System, undo: Callable[[], None], draw: random.Random) -> list[tuple[str, str]]:
+    """Let people be named together in any way, and parted; give (number, user id) that were."""
+    named: list[tuple[str, str]] = []
+    for at in range(18):
+        number = draw.choice([wire.ANA, MOVED, "5531977770000"])
+        user_id = draw.choice(["BR.1", "BR.2", "BR.3"])
+        match draw.choice(["number", "user_id", "both", "both", "both"]):
+            case "number":
+                by_number(system, f"m{at}", at=at, sender=number)
+            case "user_id":
+                by_user_id(system, f"m{at}", at=at, user_id=user_id)
+            case _:
+                post(system, wire.text(f"m{at}", at=wire.NOON + at, sender=number, from_user_id=user_id))
+                named.append((number, user_id))
+        if draw.random() < 0.35:
+            system.run_jobs()
+            undo()
+    system.run_jobs()
+    return named
+
+
+@pytest.mark.parametrize("seed", range(7))
+def test_who_is_named_together_is_one_unless_they_were_parted_whatever_is_read_again(
+    system: System, owner: str, seed: int
+) -> None:
+    draw = random.Random(seed)
+
+    def undo() -> None:
+        merges = [
+            (merge["mergedAt"], f"/leads/{lead['id']}/merges/{merge['id']}")
+            for lead in system.leads(owner)
+            for merge in system.get(f"/leads/{lead['id']}/merges", owner).json["merges"]
+            if not merge["undoneAt"]
+        ]
+        if merges:
+            _, path = draw.choice(sorted(merges))
+            answer = system.client.delete(f"{API}{path}", headers={"Authorization": f"Bearer {owner}"})
+            system.run_sync("padaria", answer.json["syncId"])
+
+    named = _meet(system, undo, draw)
+    before = state(system, owner)
+    recover(system, owner)
+    recovered = state(system, owner)
+    replay(system)
+    replayed = state(system, owner)
+    rows = system.execute(
+        "SELECT value, tenant_id, lead_id FROM lead_identifiers WHERE kind <> 'phone_alias'"
+    )
+    leads = {value: (tenant_id, lead_id) for value, tenant_id, lead_id in rows}
+
+    def are_parted(conn: postgres.Transaction, number: str, user_id: str) -> bool:
+        (tenant_id, first), (_, second) = leads[number], leads[user_id]
+        return store.were_parted(conn, tenant_id=tenant_id, first=first, second=second)
+
+    with system.pool.connection() as conn:
+        apart = [pair for pair in named if leads[pair[0]] != leads[pair[1]] and not are_parted(conn, *pair)]
+    assert recovered == before
+    assert replayed == before
+    assert apart == []
