@@ -226,15 +226,15 @@ def move_rest(
 
 
 def list_parted(conn: Connection[Any], *, tenant_id: int, survivor_id: uuid.UUID) -> list[uuid.UUID]:
-    """List the leads that were parted from this one and have not become part of another since."""
+    """List the leads that were parted from this one: what each has become by now."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute(
             """
-            SELECT DISTINCT l.id
+            SELECT DISTINCT coalesce(l.merged_into, l.id)
             FROM lead_merges m
             JOIN leads l ON l.tenant_id = m.tenant_id AND l.id = m.merged_id
             WHERE m.tenant_id = %(tenant_id)s AND m.survivor_id = %(survivor_id)s
-              AND m.undone_at IS NOT NULL AND l.merged_into IS NULL
+              AND m.undone_at IS NOT NULL
             """,
             {"tenant_id": tenant_id, "survivor_id": survivor_id},
         ).fetchall()

@@ -333,6 +333,28 @@ def test_should_the_job_fail_the_next_recovery_divides(system: System, owner: st
     assert state(system, owner)[undone["mergedLeadId"]]["wamids"] == ["w1", "proof", "w2"]
 
 
+@pytest.mark.parametrize("is_divided_before", [True, False])
+def test_what_came_since_follows_the_parted_lead_into_another(
+    system: System, owner: str, undo: Any, is_divided_before: bool
+) -> None:
+    by_number(system, "w0", "Velha", sender=MOVED)
+    by_number(system, "w1", "Ana")
+    by_user_id(system, "w2", at=1)
+    prove(system, at=2)
+    renew(system, at=3)
+    by_user_id(system, "w3", at=4, user_id="BR.2")
+    undone = undo(runs=is_divided_before)
+    prove(system, "older", at=5, sender=MOVED)
+
+    if not is_divided_before:
+        system.run_sync("padaria", undone["syncId"])
+
+    assert sorted(lead["wamids"] for lead in state(system, owner).values()) == [
+        ["w0", "w2", "proof", "w3", "older"],
+        ["w1"],
+    ]
+
+
 def _live(system: System, draw: random.Random) -> None:
     """Let two leads become one, with much said of either before and after, in any order."""
 
