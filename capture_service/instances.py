@@ -124,8 +124,9 @@ def note_histories(
         if row is None:
             continue
         history = account.read_history(row.detail)
-        if row.started_at <= came_at <= row.updated_at and all(history.has(chunk) for chunk in of_webhook):
-            continue  # It is replayed: the history may be over by now, and stays so.
+        is_told_again = not messages and row.started_at <= came_at <= row.updated_at
+        if is_told_again and all(history.has(chunk) for chunk in of_webhook):
+            continue  # The history may be over by now, and stays so.
         for chunk in of_webhook:
             history.add(chunk)
         state = account.history_state(history)
