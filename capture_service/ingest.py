@@ -1084,7 +1084,8 @@ def _start_enrichment(
 ) -> bool:
     """Note the first contact of everyone who was met live, and ask for their profile.
 
-    Also of one whom a history brought before: which of the two came first is chance.
+    Also of one whom a history brought before: which of the two came first is chance. Of one who was asked
+    for without a number, and has one by now, it is asked for again: it is by numbers that Meta is asked.
     """
     counts = {
         (message.tenant_id, message.lead_id): 0
@@ -1100,20 +1101,11 @@ def _start_enrichment(
         return False
     asked = [store.NewSync(tenant_id, uuid7(now), lead_id, n) for (tenant_id, lead_id), n in counts.items()]
     begun = store.insert_initial_syncs(conn, asked)
-    syncs = [sync for sync in asked if sync.id in begun]
-    if not syncs:
-        return False
-    names = store.tenant_names(conn, {sync.tenant_id for sync in syncs})
-    store.insert_outbox_rows(
-        conn,
-        [
-            store.OutboxRow(
-                sync.tenant_id,
-                sync.id,
-                jobs.ENRICH_LEAD.name,
-                {"tenant": names[sync.tenant_id], "lead_id": str(sync.lead_id), "outbox_id": str(sync.id)},
-            )
-            for sync in syncs
-        ],
-    )
+    names = store.tenant_names(conn, {sync.tenant_id for sync in asked})
+    rows: list[store.OutboxRow] = []
+    for sync in asked:
+        id = sync.id if sync.id in begun else ids.begun_by(sync.lead_id, "profile")
+        arguments = {"tenant": names[sync.tenant_id], "lead_id": str(sync.lead_id), "outbox_id": str(id)}
+        rows.append(store.OutboxRow(sync.tenant_id, id, jobs.ENRICH_LEAD.name, arguments))
+    store.insert_outbox_rows(conn, rows)
     return True

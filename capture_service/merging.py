@@ -34,7 +34,7 @@ def merge(
 
     def work(conn: postgres.Transaction) -> uuid.UUID:
         tenant_id = _tenant(conn, tenant)
-        survivor_id = _unite(conn, tenant_id, leads, now)
+        survivor_id = _unite(conn, tenant_id, tenant, leads, now)
         # Last of all: a batch that asks for the same merge waits for this row.
         if outbox_id:
             store.delete_outbox_row(conn, tenant_id=tenant_id, id=outbox_id)
@@ -44,7 +44,11 @@ def merge(
 
 
 def _unite(
-    conn: postgres.Transaction, tenant_id: int, leads: tuple[uuid.UUID, uuid.UUID], now: datetime
+    conn: postgres.Transaction,
+    tenant_id: int,
+    tenant: str,
+    leads: tuple[uuid.UUID, uuid.UUID],
+    now: datetime,
 ) -> uuid.UUID:
     # The younger one is merged, unless something has become of it meanwhile.
     store.hold_messages(conn, tenant_id=tenant_id, from_lead=max(leads))
@@ -74,6 +78,7 @@ def _unite(
             undone_at=None,
         ),
     )
+    _ask_for_profiles(conn, tenant_id, tenant, [survivor.id], now)
     _tell(conn, tenant_id, [survivor.id, merged.id])
     return survivor.id
 
@@ -113,6 +118,7 @@ def undo(
         both = {survivor_id, merge.merged_id}
         parting.settle(conn, tenant_id=tenant_id, leads=both)
         store.mark_merge_undone(conn, tenant_id=tenant_id, id=merge_id, at=now)
+        _ask_for_profiles(conn, tenant_id, tenant, both, now)
         _tell(conn, tenant_id, [*both])
         sync = store.restart_recovery(
             conn, tenant_id=tenant_id, id=uuid7(now), lead_id=survivor_id, requested_by=requested_by
@@ -157,6 +163,25 @@ def _for_now(row: store.LeadRow, ticket: uuid.UUID | None) -> store.LeadRow:
         wa_id_at=None,
         user_id_at=None,
         open_ticket_id=ticket,
+    )
+
+
+def _ask_for_profiles(
+    conn: postgres.Transaction, tenant_id: int, tenant: str, leads: Collection[uuid.UUID], now: datetime
+) -> None:
+    """Ask anew for the profiles of those that had been asked for: each may have another number by now."""
+    jobs_of = {lead_id: uuid7(now) for lead_id in store.list_asked_for(conn, tenant_id=tenant_id, ids=leads)}
+    store.insert_outbox_rows(
+        conn,
+        [
+            store.OutboxRow(
+                tenant_id,
+                job_id,
+                jobs.ENRICH_LEAD.name,
+                {"tenant": tenant, "lead_id": str(lead_id), "outbox_id": str(job_id)},
+            )
+            for lead_id, job_id in jobs_of.items()
+        ],
     )
 
 

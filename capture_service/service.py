@@ -243,6 +243,7 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             outbox_id=_uuid("outbox_id", request.outbox_id) if request.outbox_id else None,
             now=self._clock(),
         )
+        self._sweeper.wake()
         return pb.MergeLeadsResponse(lead_id=str(survivor_id))
 
     def ListLeadMerges(
@@ -753,31 +754,37 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         calls.current().caller.require("service")
         lead_id = _uuid("lead_id", request.lead_id)
         outbox_id = _uuid("outbox_id", request.outbox_id) if request.outbox_id else None
+        sources = _json_object("sources_json", request.sources_json)
         profile: dict[str, object] = {
-            "name": request.name or None,
+            # What webhooks say is on the row, and may have been taken back since.
+            "name": (request.name or None) if sources.get("name") != "webhook" else None,
             "profilePictureUrl": request.profile_picture_url or None,
             "verified": request.is_verified if request.HasField("is_verified") else None,
             "lastSeen": request.last_seen_at.ToDatetime(UTC) if request.HasField("last_seen_at") else None,
             "status": request.status or None,
-            "sources": _json_object("sources_json", request.sources_json),
+            "sources": sources,
+            **({"number": request.wa_id or None} if request.HasField("wa_id") else {}),
         }
 
         def work(conn: postgres.Transaction) -> store.LeadProfileRow | None:
             tenant_id = store.find_tenant(conn, request.tenant)
             if tenant_id is None:
                 return None
+            shown_as = store.lock_survivor(conn, tenant_id=tenant_id, lead_id=lead_id)
+            lead = shown_as and store.find_lead_profile(conn, tenant_id=tenant_id, lead_id=shown_as)
+            if lead and request.HasField("wa_id") and request.wa_id != (lead.wa_id or ""):
+                # The outbox hands the job over again, and the one that it is then is asked about.
+                raise errors.FailedPrecondition("the lead's number is another by now")
             # Also when the lead is gone: its job has nothing left to do.
             if outbox_id:
                 store.delete_outbox_row(conn, tenant_id=tenant_id, id=outbox_id)
                 store.update_sync(conn, tenant_id=tenant_id, id=outbox_id, status="completed", percent=100)
-            if store.update_lead_profile(
-                conn, tenant_id=tenant_id, lead_id=lead_id, profile=msgspec.json.encode(profile).decode()
-            ):
-                shown_as = store.lock_survivor(conn, tenant_id=tenant_id, lead_id=lead_id) or lead_id
-                if shown_as != lead_id:
-                    store.adopt_profile(conn, tenant_id=tenant_id, from_lead=lead_id, to_lead=shown_as)
-                store.insert_changes(conn, [store.LeadTouch(tenant_id, shown_as, [], True)])
-            return store.find_lead_profile(conn, tenant_id=tenant_id, lead_id=lead_id)
+            if lead:
+                store.update_lead_profile(
+                    conn, tenant_id=tenant_id, lead_id=lead.id, profile=msgspec.json.encode(profile).decode()
+                )
+                store.insert_changes(conn, [store.LeadTouch(tenant_id, lead.id, [], True)])
+            return lead or None
 
         lead = postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
         if lead is None:

@@ -185,7 +185,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
                 message = views.message_of(row, found.of_instance(row.instance_id), found.lead)
                 answer.hits.add(
                     message=message,
-                    lead=views.lead_of(found.lead, ()),
+                    lead=views.lead_of(found.lead, (), now=self._clock()),
                     snippet=[
                         pb.Piece(text=piece.text, is_match=piece.is_match)
                         for piece in words.snippet(message.body, marked)
@@ -194,7 +194,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             if part.has_more:
                 answer.next_page_token = asking.token(part.rows[-1], total, question)
             exchanges = self._exchanges_of(conn, access, [row.id for row in people])
-            answer.leads.extend(views.lead_of(row, exchanges[row.id]) for row in people)
+            answer.leads.extend(views.lead_of(row, exchanges[row.id], now=self._clock()) for row in people)
             return answer, recorded
 
         return self._read(work)
@@ -385,7 +385,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             for exchange in store.list_conversations(conn, access, list(exchanges)):
                 exchanges[exchange.lead_id].append(exchange)
             answer = pb.ListLeadsResponse(
-                leads=[views.lead_of(row, exchanges[row.id]) for row in page],
+                leads=[views.lead_of(row, exchanges[row.id], now=self._clock()) for row in page],
                 next_page_token=token,
                 total_size=total,
             )
@@ -417,7 +417,7 @@ class HistoryServicer(history_pb2_grpc.HistoryServiceServicer):
             access = self._access(conn)
             lead, conversations = _open(conn, access, lead_id)
             recorded = self._record("lead.read", access, lead.id, 1)
-            answer = views.lead_of(lead, conversations)
+            answer = views.lead_of(lead, conversations, now=self._clock())
             return answer, recorded
 
         return self._read(work)

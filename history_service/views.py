@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -30,6 +30,7 @@ _HOLLOW_TYPES: Final = frozenset({"media_placeholder", "errors", "unsupported", 
 _NO_MESSAGE: Final = "M0"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_DIGIT: Final = re.compile(r"[^0-9]")
+_ACTIVE_WITHIN: Final = timedelta(days=30)
 
 
 def _stamp(moment: datetime | None) -> Timestamp | None:
@@ -250,7 +251,7 @@ def _business(instance: store.ConversationRow) -> pb.Party:
     return pb.Party(name=instance.instance_name, number=_NO_DIGIT.sub("", instance.instance_number))
 
 
-def lead_of(row: store.LeadRow, exchanges: Sequence[store.ConversationRow]) -> pb.Lead:
+def lead_of(row: store.LeadRow, exchanges: Sequence[store.ConversationRow], *, now: datetime) -> pb.Lead:
     profile = row.profile or {}
     first_message_at, last_message_at = span(exchanges)
     return pb.Lead(
@@ -276,9 +277,16 @@ def lead_of(row: store.LeadRow, exchanges: Sequence[store.ConversationRow]) -> p
             )
             for exchange in exchanges
         ],
-        status=profile.get("status") or "",
+        status=_status(last_message_at, now),
         is_verified=profile.get("verified"),
     )
+
+
+def _status(last_message_at: datetime | None, now: datetime) -> str:
+    """Say how a lead stands today: what was true when its profile was asked for says nothing of it."""
+    if last_message_at is None:
+        return ""
+    return "ACTIVE" if now - last_message_at <= _ACTIVE_WITHIN else "INACTIVE"
 
 
 def coverage_of(row: store.ConversationRow, found: coverage.Coverage) -> pb.ConversationCoverage:

@@ -254,7 +254,7 @@ class LeadProfile(_message.Message):
     def __init__(self, lead_id: _Optional[str] = ..., name: _Optional[str] = ..., wa_id: _Optional[str] = ..., user_id: _Optional[str] = ..., username: _Optional[str] = ..., last_message_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., instance_id: _Optional[str] = ..., phone_number_id: _Optional[str] = ...) -> None: ...
 
 class ApplyLeadProfileRequest(_message.Message):
-    __slots__ = ("tenant", "lead_id", "outbox_id", "name", "profile_picture_url", "is_verified", "last_seen_at", "status", "sources_json")
+    __slots__ = ("tenant", "lead_id", "outbox_id", "name", "profile_picture_url", "is_verified", "last_seen_at", "status", "sources_json", "wa_id")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     LEAD_ID_FIELD_NUMBER: _ClassVar[int]
     OUTBOX_ID_FIELD_NUMBER: _ClassVar[int]
@@ -264,6 +264,7 @@ class ApplyLeadProfileRequest(_message.Message):
     LAST_SEEN_AT_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     SOURCES_JSON_FIELD_NUMBER: _ClassVar[int]
+    WA_ID_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     lead_id: str
     outbox_id: str
@@ -273,7 +274,8 @@ class ApplyLeadProfileRequest(_message.Message):
     last_seen_at: _timestamp_pb2.Timestamp
     status: str
     sources_json: str
-    def __init__(self, tenant: _Optional[str] = ..., lead_id: _Optional[str] = ..., outbox_id: _Optional[str] = ..., name: _Optional[str] = ..., profile_picture_url: _Optional[str] = ..., is_verified: _Optional[bool] = ..., last_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[str] = ..., sources_json: _Optional[str] = ...) -> None: ...
+    wa_id: str
+    def __init__(self, tenant: _Optional[str] = ..., lead_id: _Optional[str] = ..., outbox_id: _Optional[str] = ..., name: _Optional[str] = ..., profile_picture_url: _Optional[str] = ..., is_verified: _Optional[bool] = ..., last_seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[str] = ..., sources_json: _Optional[str] = ..., wa_id: _Optional[str] = ...) -> None: ...
 
 class GetBatchRequest(_message.Message):
     __slots__ = ("batch_id",)

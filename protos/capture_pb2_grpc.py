@@ -343,15 +343,17 @@ class CaptureServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetLeadProfile(self, request, context):
-        """What is known of a lead and through which number to ask for more. Scope: service.
+        """What is known of a lead, or of the one that it became part of, and through which number to ask for more.
+        Scope: service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplyLeadProfile(self, request, context):
-        """Write an enriched profile onto a lead and finish the job that asked for it, also when the lead is
-        gone (then NOT_FOUND). Scope: service.
+        """Write an enriched profile onto a lead, or onto the one that it became part of, and finish the job that
+        asked for it, also when the lead is gone (then NOT_FOUND). FAILED_PRECONDITION, and nothing is
+        finished, when its number is another by now. Scope: service.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -128,6 +128,7 @@ class Jobs:
                 last_seen_at=profile.last_seen_at if profile.HasField("last_seen_at") else None,
                 status=profile.status,
                 sources_json=msgspec.json.encode(dict(profile.sources)).decode(),
+                wa_id=lead.wa_id,
             ),
             timeout_s=_LEAD_TIMEOUT_S,
         )

@@ -50,6 +50,7 @@ from capture_service.store.leads import (
     insert_identifiers as insert_identifiers,
     insert_tickets as insert_tickets,
     is_lead_visible as is_lead_visible,
+    list_asked_for as list_asked_for,
     list_tickets as list_tickets,
     recount_lead as recount_lead,
     refresh_dates as refresh_dates,

@@ -153,7 +153,8 @@ _UPSERT_LEADS: Final[LiteralString] = (
           message_count = l.message_count + EXCLUDED.message_count,
           first_message_at = least(l.first_message_at, EXCLUDED.first_message_at),
           last_message_at = greatest(l.last_message_at, EXCLUDED.last_message_at)
-        RETURNING l.tenant_id, l.id, l.open_ticket_id, l.merged_into IS NOT NULL, l.profile IS NOT NULL
+        RETURNING l.tenant_id, l.id, l.open_ticket_id, l.merged_into IS NOT NULL,
+          l.profile IS NOT NULL AND NOT (l.wa_id IS NOT NULL AND l.profile @> '{"number": null}')
     """
 )
 
@@ -163,7 +164,7 @@ class LeadState(NamedTuple):
     is_merged: bool
     """It has become part of another lead since it was looked up."""
     is_asked_for: bool
-    """Its profile has been asked for."""
+    """Its profile has been asked for, by its number if it has one."""
 
 
 def upsert_leads(conn: Connection[Any], changes: Sequence[LeadChange]) -> dict[LeadKey, LeadState]:
@@ -431,6 +432,7 @@ class LeadProfileRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_lead_profile(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> LeadProfileRow | None:
+    """Give what is known of a lead, or of the one that it became part of."""
     with conn.cursor(row_factory=kwargs_row(LeadProfileRow)) as cursor:
         return cursor.execute(
             """
@@ -446,24 +448,37 @@ def find_lead_profile(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UU
               LIMIT 1
             ) AS last ON true
             LEFT JOIN whatsapp_configs i ON i.tenant_id = l.tenant_id AND i.id = last.instance_id
-            WHERE l.tenant_id = %(tenant_id)s AND l.id = %(lead_id)s
+            WHERE l.tenant_id = %(tenant_id)s AND l.id = (
+              SELECT coalesce(merged_into, id) FROM leads
+              WHERE tenant_id = %(tenant_id)s AND id = %(lead_id)s
+            )
             """,
             {"tenant_id": tenant_id, "lead_id": lead_id},
         ).fetchone()
 
 
-def update_lead_profile(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, profile: str) -> bool:
-    """Keep what enrichment found (a JSON object); False when there is no such lead."""
-    return (
-        conn.execute(
-            """
-            UPDATE leads SET profile = %(profile)s::jsonb
-            WHERE tenant_id = %(tenant_id)s AND id = %(lead_id)s
-            """,
-            {"tenant_id": tenant_id, "lead_id": lead_id, "profile": profile},
-        ).rowcount
-        == 1
+def update_lead_profile(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, profile: str) -> None:
+    """Keep what enrichment found (a JSON object)."""
+    conn.execute(
+        """
+        UPDATE leads SET profile = %(profile)s::jsonb
+        WHERE tenant_id = %(tenant_id)s AND id = %(lead_id)s
+        """,
+        {"tenant_id": tenant_id, "lead_id": lead_id, "profile": profile},
     )
+
+
+def list_asked_for(conn: Connection[Any], *, tenant_id: int, ids: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """List those of these leads whose profile has been asked for."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT id FROM leads
+            WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s) AND profile IS NOT NULL
+            ORDER BY id
+            """,
+            {"tenant_id": tenant_id, "ids": list(ids)},
+        ).fetchall()
 
 
 def is_lead_visible(

@@ -32,6 +32,7 @@ _OF_LEAD = {
     "messageCount",
     "firstMessageAt",
     "lastMessageAt",
+    "status",
 }
 
 

@@ -102,6 +102,7 @@ def test_a_lead_is_enriched(work: worker.Jobs, services: Services, lead: capture
         is_verified=False,
         last_seen_at=NOW,
         status="ACTIVE",
+        wa_id="5511988887777",
     )
     assert {(caller.subject, caller.tenant, caller.scopes) for caller in services.callers} == {
         ("worker", "", frozenset({"service"}))
