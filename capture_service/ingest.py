@@ -1082,17 +1082,17 @@ def _start_enrichment(
     leads: Mapping[store.LeadKey, store.LeadState],
     now: datetime,
 ) -> bool:
-    """Note the first contact of everyone who was met live, and ask for their profile.
+    """Note the first contact of everyone who was met live, if by a reaction, and ask for their profile.
 
     Also of one whom a history brought before: which of the two came first is chance. Of one who was asked
     for without a number, and has one by now, it is asked for again: it is by numbers that Meta is asked.
     """
     counts = {
-        (message.tenant_id, message.lead_id): 0
+        (message.tenant_id, lead_id): 0
         for message in messages
-        if message.lead_id
+        if (lead_id := message.lead_id or message.act_lead_id)
         and message.sources & (fold.LIVE | fold.STATUS)
-        and not leads[message.tenant_id, message.lead_id].is_asked_for
+        and not leads[message.tenant_id, lead_id].is_asked_for
     }
     for message in new:
         if message.lead_id and message.is_sync_initial and (message.tenant_id, message.lead_id) in counts:

@@ -440,14 +440,23 @@ def find_lead_profile(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UU
               l.wa_id, l.user_id, l.username,
               l.last_message_at, i.public_id AS instance_public_id, i.phone_number_id
             FROM leads l
-            LEFT JOIN LATERAL (
-              SELECT c.instance_id
-              FROM conversations c
-              WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id
-              ORDER BY c.last_message_at DESC NULLS LAST
-              LIMIT 1
-            ) AS last ON true
-            LEFT JOIN whatsapp_configs i ON i.tenant_id = l.tenant_id AND i.id = last.instance_id
+            LEFT JOIN whatsapp_configs i ON i.tenant_id = l.tenant_id AND i.id = coalesce(
+              (
+                SELECT c.instance_id
+                FROM conversations c
+                WHERE c.tenant_id = l.tenant_id AND c.lead_id = l.id
+                ORDER BY c.last_message_at DESC NULLS LAST
+                LIMIT 1
+              ),
+              -- Whoever has done no more than to react to what is not known yet.
+              (
+                SELECT m.instance_id
+                FROM whatsapp_messages m
+                WHERE m.tenant_id = l.tenant_id AND m.act_lead_id = l.id
+                ORDER BY m.sent_at DESC
+                LIMIT 1
+              )
+            )
             WHERE l.tenant_id = %(tenant_id)s AND l.id = (
               SELECT coalesce(merged_into, id) FROM leads
               WHERE tenant_id = %(tenant_id)s AND id = %(lead_id)s

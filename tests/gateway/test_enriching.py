@@ -29,7 +29,7 @@ class Meta:
 
     def FetchContactProfile(self, request: Any, **_: Any) -> enrichment_pb2.ContactProfile:
         found = enrichment_pb2.ContactProfile(name=request.known_name, sources={"name": "webhook"})
-        if request.wa_id:
+        if request.wa_id and request.phone_number_id == wire.NUMBER_ID:
             found.profile_picture_url = f"https://example.com/{request.wa_id}"
         self.meanwhile()
         return found
@@ -112,3 +112,28 @@ def test_how_a_lead_stands_follows_its_messages_and_not_the_moment_at_which_it_w
     [after] = system.leads(owner)
 
     assert (before["status"], after["status"]) == ("INACTIVE", "ACTIVE")
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "act"),
+    [
+        ("reaction", {"message_id": "w1", "emoji": "👍"}),
+        ("edit", {"original_message_id": "w1", "message": {"type": "text", "text": {"body": "x"}}}),
+        ("revoke", {"original_message_id": "w1"}),
+    ],
+)
+def test_whoever_does_something_to_a_message_of_a_history_is_asked_for(
+    system: System, owner: str, enrich: Enrich, kind: str, act: dict[str, Any], is_late: bool
+) -> None:
+    system.register(owner)
+    thread = {"id": wire.ANA, "messages": [{**wire.text("w1"), "history_context": {}}]}
+    told = {"from": wire.ANA, "id": "w2", "timestamp": str(wire.NOON + 60), "type": kind, kind: act}
+    bodies = [wire.history(thread), wire.messages(told)]
+
+    for body in reversed(bodies) if is_late else bodies:
+        system.post_webhook(body)
+        enrich()
+
+    [lead] = system.leads(owner)
+    assert (lead["messageCount"], lead["profilePicUrl"]) == (1, f"https://example.com/{wire.ANA}")
