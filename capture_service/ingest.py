@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeAlias, cast
 
 import msgspec
 
-from capture_service import events, fold, identity, ids, instances, ledger, payload, store
+from capture_service import events, fold, identity, ids, instances, ledger, patterns, payload, store
 from capture_service.events import Chunk, Event, Fault, Notice, Sighting
 from plumbing import errors, postgres
 from protos import jobs
@@ -450,6 +450,7 @@ class Ingest:
         now = self._clock()
         outcome.inserted += new
         arrived = {(message.tenant_id, message.id) for message in new} | shifts.went_live
+        _note_to_examine(conn, new, shifts, now)
         leads = store.upsert_leads(conn, _lead_changes(told, people, new, arrived)) if told else {}
         if any(lead.is_merged for lead in leads.values()):
             raise postgres.Retry
@@ -924,6 +925,10 @@ class _Shifts(msgspec.Struct):
     """The merged rows."""
     went_live: set[store.LeadKey] = set()
     """Messages of which only others had spoken so far."""
+    told_anew: list[fold.Message] = []
+    """Those of which the rules for patterns see something else now."""
+    lost_question: set[store.LeadKey] = set()
+    """Leads that did not write, or not then, what texts may answer."""
 
 
 def _merge_into_existing(
@@ -952,6 +957,11 @@ def _merge_into_existing(
         if merged == row:
             continue
         shifts.changed.append(merged)
+        seen = patterns.view(row)
+        if patterns.view(merged) != seen:
+            shifts.told_anew.append(merged)
+            if seen and row.lead_id and row.direction == fold.INBOUND:
+                shifts.lost_question.add((row.tenant_id, row.lead_id))
         if merged.sources & fold.LIVE and not row.sources & fold.LIVE:
             shifts.went_live.add((row.tenant_id, row.id))
         if merged.lead_id != row.lead_id:
@@ -961,6 +971,20 @@ def _merge_into_existing(
     if shifts.changed:
         store.update_messages(conn, shifts.changed)
     return shifts
+
+
+def _note_to_examine(
+    conn: postgres.Transaction, new: Sequence[fold.Message], shifts: _Shifts, now: datetime
+) -> None:
+    """Have those examined for patterns that are told too late for the sweeper to come by them."""
+    late = [message for message in new if patterns.view(message) and patterns.is_late(message, now)]
+    late += [message for message in shifts.told_anew if patterns.view(message)]
+    if late:
+        store.note_to_examine(
+            conn, [(message.tenant_id, message.instance_id, message.id) for message in late]
+        )
+    if shifts.lost_question:
+        store.note_texts_of_leads(conn, shifts.lost_question)
 
 
 def _touches(

@@ -79,6 +79,8 @@ def _unite(
         ),
     )
     _ask_for_profiles(conn, tenant_id, tenant, [survivor.id], now)
+    # What one was sent may answer what the other wrote, and of those who were sent a text both are one.
+    store.note_texts_of_leads(conn, [(tenant_id, survivor.id)])
     _tell(conn, tenant_id, [survivor.id, merged.id])
     return survivor.id
 

@@ -236,9 +236,13 @@ def _shown(
 
 
 def settle(conn: postgres.Transaction, *, tenant_id: int, leads: AbstractSet[uuid.UUID]) -> None:
-    """Open the conversations that these leads lack, count anew, and let empty ones go."""
+    """Open the conversations that these leads lack, count anew, and let empty ones go.
+
+    What they were sent is examined for patterns again: what it answers may be somebody else's now.
+    """
     for lead_id in sorted(leads):
         instances = store.instances_of_messages(conn, tenant_id=tenant_id, lead_id=lead_id)
         store.open_missing_conversations(conn, tenant_id=tenant_id, lead_id=lead_id, instances=instances)
         store.recount_lead(conn, tenant_id=tenant_id, lead_id=lead_id)
         store.delete_empty_conversations(conn, tenant_id=tenant_id, lead_id=lead_id)
+    store.note_texts_of_leads(conn, [(tenant_id, lead_id) for lead_id in sorted(leads)])

@@ -5,13 +5,16 @@
   several people word for word.
 - `bot:same_text`: a text of the business that many people were sent word for word.
 
-Only what came live is looked at: an imported history says nothing about how it was written.
+Only what came live is looked at: an imported history says nothing about how it was written. The order in
+which it came does not matter: what `is_late` is noted, and examined once more.
 """
 
 import re
-from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
+
+from capture_service import fold
+from protos.ids import moment_of
 
 MENU: Final = "bot:menu"
 QUICK_REPEAT: Final = "auto_reply:quick_repeat"
@@ -21,6 +24,9 @@ QUICK: Final = timedelta(seconds=10)
 REPEATED_TO_MIN: Final = 3
 SAME_TO_MIN: Final = 10
 _OPTIONS_MIN: Final = 3
+# Texts are examined 15 seconds after they came (sweep.py): what is applied sooner than this is in time, with
+# a margin for the transaction that applies it.
+_IN_TIME: Final = timedelta(seconds=5)
 # Longer texts are not compared: nobody repeats them by chance, and a menu fits in less.
 TEXT_CHARS_MAX: Final = 4096
 
@@ -43,23 +49,45 @@ def is_menu(text: str) -> bool:
     return sum(1 for _ in _OPTION.finditer(text)) >= _OPTIONS_MIN
 
 
-class Sent(NamedTuple):
-    """One message of the business, among those with the same text."""
+class View(NamedTuple):
+    """What the rules see of a message."""
 
+    direction: int
     lead: object
-    answers_quickly: bool
-    """It came within `QUICK` of something that the person wrote."""
+    sent_at: datetime
+    text: str | None = None
+    batch: object = None
+    """Of a text: by it a text is found that was not examined yet."""
 
 
-def rules(sent: Iterable[Sent]) -> list[str | None]:
-    """Say of each message, all of one text, which rule it falls under."""
-    found = list(sent)
-    people = len({message.lead for message in found})
-    return [
-        QUICK_REPEAT
-        if message.answers_quickly and people >= REPEATED_TO_MIN
-        else SAME_TEXT
-        if people >= SAME_TO_MIN
-        else None
-        for message in found
-    ]
+def view(message: fold.Message) -> View | None:
+    """Give what the rules see of a message; None when they do not look at it."""
+    if not message.sources & fold.LIVE:
+        return None
+    if message.direction == fold.INBOUND:
+        return View(message.direction, message.lead_id, message.sent_at) if message.lead_id else None
+    if message.type != "text" or message.content_rank < fold.CONTENT_RANKS[fold.API]:
+        return None
+    return View(message.direction, message.lead_id, message.sent_at, message.body, message.batch_id)
+
+
+def is_late(message: fold.Message, now: datetime) -> bool:
+    """Tell whether the sweeper may have passed over a text, or over the answer to what somebody wrote."""
+    # An answer came after what it answers was written.
+    since = message.sent_at if message.direction == fold.INBOUND else moment_of(message.batch_id)
+    return since < now - _IN_TIME
+
+
+def repetition(people: int) -> int:
+    """Say from how many people on a text that went to `people` is marked as it is; 0 when it is not."""
+    return max(least for least in (0, REPEATED_TO_MIN, SAME_TO_MIN) if least <= people)
+
+
+def rule(people: int, *, answers_quickly: bool) -> str | None:
+    """Say which rule a text falls under that was sent, word for word, to so many people.
+
+    `answers_quickly`: it came within `QUICK` of something that the person wrote.
+    """
+    if answers_quickly and people >= REPEATED_TO_MIN:
+        return QUICK_REPEAT
+    return SAME_TEXT if people >= SAME_TO_MIN else None

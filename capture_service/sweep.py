@@ -33,6 +33,11 @@ _TIMEOUT_S: Final = 10.0
 # What is answered arrives within it.
 _SETTLED: Final = timedelta(seconds=15)
 _TEXTS_MAX: Final = 200
+# Of so many texts, each sent so often, all messages are examined again in one transaction.
+_SHIFTED_MAX: Final = 10
+_SAME_TEXTS_MAX: Final = 5_000
+# Then jobs are handed over again.
+_EXAMINED_FOR_S: Final = 5.0
 # Of the feed of changes, that one transaction forgets.
 _CHANGES_MAX: Final = 5_000
 
@@ -127,15 +132,14 @@ class Sweeper:
     def mark_patterns(self, *, now: datetime) -> None:
         """Examine what the businesses sent, a little later: what it answers may still be on its way."""
         before = uuid7(now - _SETTLED)
-        while not self._is_stopping.is_set():
+        until = time.monotonic() + _EXAMINED_FOR_S
+        while not self._is_stopping.is_set() and time.monotonic() < until:
             found = postgres.run_read(
-                self._pool,
-                lambda conn: store.list_unexamined(conn, before=before, count_max=_TEXTS_MAX),
-                timeout_s=_TIMEOUT_S,
+                self._pool, lambda conn: store.list_unexamined(conn, before=before), timeout_s=_TIMEOUT_S
             )
             has_failed = False
-            for of_instance in found:
-                work = functools.partial(_mark_patterns, found=of_instance)
+            for instance in found:
+                work = functools.partial(_examine, instance=instance, before=before)
                 try:
                     postgres.run_transaction(self._pool, work, timeout_s=_TIMEOUT_S)
                 except errors.RecadoError as error:
@@ -183,18 +187,60 @@ class Sweeper:
         postgres.run_transaction(self._pool, work, timeout_s=_TIMEOUT_S)
 
 
-def _mark_patterns(conn: postgres.Transaction, found: store.Unexamined) -> None:
-    """Examine the next texts of an instance."""
-    texts = store.list_same_texts(conn, found, quick=patterns.QUICK, count_max=_TEXTS_MAX)
-    by_digest: dict[uuid.UUID, list[store.SameText]] = {}
-    for text in texts:
-        by_digest.setdefault(text.digest, []).append(text)
-    marked: dict[uuid.UUID, str] = {}
-    for same in by_digest.values():
-        told = patterns.rules(patterns.Sent(text.lead_id, text.answers_quickly) for text in same)
-        marked |= {
-            text.id: rule for text, rule in zip(same, told, strict=True) if rule and text.pattern is None
-        }
+def _examine(conn: postgres.Transaction, instance: store.Examined, before: uuid.UUID) -> None:
+    """Examine the next texts of an instance, and some of what was noted."""
+    examined_to = store.hold_examination(conn, instance)
+    coming = store.list_next_texts(
+        conn, instance, after=examined_to, before=before, quick=patterns.QUICK, count_max=_TEXTS_MAX
+    )
+    texts = {text.id: text for text in coming}
+    if noted := store.take_noted(conn, instance, count_max=_TEXTS_MAX):
+        # Later ones come in their turn.
+        settled = max(before, examined_to) if examined_to else before
+        of_noted = store.list_noted_texts(
+            conn, instance, messages=noted, before=settled, quick=patterns.QUICK
+        )
+        texts |= {text.id: text for text in of_noted}
+    if texts:
+        _mark(conn, instance, texts)
+    if coming:
+        store.note_examined(conn, instance, to=max(text.batch_id for text in coming))
+
+
+def _mark(conn: postgres.Transaction, instance: store.Examined, texts: dict[uuid.UUID, store.Text]) -> None:
+    """Mark texts by the rules, and with them all that say the same where these are to be marked otherwise."""
+    repetitions = store.list_repetitions(
+        conn, instance, digests={text.digest for text in texts.values()}, people_max=patterns.SAME_TO_MIN
+    )
+    people = {found.digest: found.people for found in repetitions}
+    shifts = [
+        (found.digest, least)
+        for found in repetitions
+        if (least := patterns.repetition(found.people)) != found.marked_for
+    ]
+    if len(shifts) > _SHIFTED_MAX:
+        postponed = {digest for digest, _ in shifts[_SHIFTED_MAX:]}
+        store.note_to_examine(
+            conn,
+            [
+                (instance.tenant_id, instance.instance_id, text.id)
+                for text in texts.values()
+                if text.digest in postponed
+            ],
+        )
+        texts = {text.id: text for text in texts.values() if text.digest not in postponed}
+    shifted = dict(shifts[:_SHIFTED_MAX])
+    if shifted:
+        same = store.list_same_texts(
+            conn, instance, digests=shifted, quick=patterns.QUICK, count_max=_SAME_TEXTS_MAX
+        )
+        texts = texts | {text.id: text for text in same}
+        store.note_repetitions(conn, instance, people_min=shifted)
+    told = {
+        text.id: patterns.rule(people[text.digest], answers_quickly=text.answers_quickly)
+        for text in texts.values()
+        if text.pattern != patterns.MENU
+    }
+    marked = {id: rule for id, rule in told.items() if rule != texts[id].pattern}
     if marked:
-        store.mark_patterns(conn, tenant_id=found.tenant_id, patterns=marked)
-    store.note_examined(conn, found)
+        store.mark_patterns(conn, tenant_id=instance.tenant_id, patterns=marked)

@@ -105,12 +105,20 @@ from capture_service.store.outbox import (
     update_export as update_export,
 )
 from capture_service.store.patterns import (
-    SameText as SameText,
-    Unexamined as Unexamined,
+    Examined as Examined,
+    Text as Text,
+    hold_examination as hold_examination,
+    list_next_texts as list_next_texts,
+    list_noted_texts as list_noted_texts,
+    list_repetitions as list_repetitions,
     list_same_texts as list_same_texts,
     list_unexamined as list_unexamined,
     mark_patterns as mark_patterns,
     note_examined as note_examined,
+    note_repetitions as note_repetitions,
+    note_texts_of_leads as note_texts_of_leads,
+    note_to_examine as note_to_examine,
+    take_noted as take_noted,
 )
 from capture_service.store.routes import (
     InstanceRow as InstanceRow,

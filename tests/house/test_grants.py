@@ -138,6 +138,8 @@ def test_capture_deletes_no_lead_and_no_message(migrated: Connection[Any]):
             "whatsapp_webhook_logs",
             "outbox",
             "changes",
+            "messages_to_examine",
+            "repeated_texts",
         )
     }
     assert refuses(migrated, "recado_capture", "DELETE FROM whatsapp_messages")
