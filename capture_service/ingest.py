@@ -449,7 +449,10 @@ class Ingest:
             store.hold_leads(conn, shifts.changed_hands | people.keys(told))
         now = self._clock()
         outcome.inserted += new
-        arrived = {(message.tenant_id, message.id) for message in new} | shifts.went_live
+        told_live = [
+            message for message in shifts.changed if (message.tenant_id, message.id) in shifts.went_live
+        ]
+        arrived = {(message.tenant_id, message.id): message.lead_id for message in [*new, *told_live]}
         _note_to_examine(conn, new, shifts, now)
         leads = store.upsert_leads(conn, _lead_changes(told, people, new, arrived)) if told else {}
         if any(lead.is_merged for lead in leads.values()):
@@ -1013,10 +1016,10 @@ def _lead_changes(
     told: Sequence[Event | Sighting],
     people: _People,
     new: Sequence[fold.Message],
-    arrived: Collection[store.LeadKey],
+    arrived: Mapping[store.LeadKey, uuid.UUID | None],
 ) -> list[store.LeadChange]:
+    """`arrived` says of messages that nobody had told live whose they are."""
     changes: dict[store.LeadKey, store.LeadChange] = {}
-    asked_by: dict[store.LeadKey, uuid.UUID] = {}
     for item, lead_id in zip(told, people.leads, strict=True):
         if lead_id is None or item.person is None:
             continue
@@ -1034,16 +1037,15 @@ def _lead_changes(
         if (
             isinstance(item, Event)
             and _asks_for_service(item.message)
-            and (item.message.tenant_id, item.message.id) in arrived
+            and arrived.get((item.message.tenant_id, item.message.id)) == lead_id
         ):
-            batch_id = item.message.batch_id
-            asked_by[tenant_id, lead_id] = min(asked_by.get((tenant_id, lead_id), batch_id), batch_id)
+            # By the message: whether its lead has become part of another by then is chance.
+            ticket = ids.begun_by(item.message.batch_id, "ticket", str(item.message.id))
+            change.open_ticket_id = min(change.open_ticket_id or ticket, ticket)
+            people.ticket_candidates[tenant_id, lead_id] = change.open_ticket_id
     for message in new:
         if message.lead_id:
             _count(changes[message.tenant_id, message.lead_id], message)
-    for key, batch_id in asked_by.items():
-        ticket = ids.begun_by(batch_id, "ticket", str(key[1]))
-        changes[key].open_ticket_id = people.ticket_candidates[key] = ticket
     return [changes[key] for key in sorted(changes)]
 
 

@@ -61,8 +61,8 @@ def _unite(
     store.move_rest(conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id, at=now)
     store.adopt_profile(conn, tenant_id=tenant_id, from_lead=merged.id, to_lead=survivor.id)
     store.set_merged_into(conn, tenant_id=tenant_id, lead_id=merged.id, survivor_id=survivor.id)
-    ticket = store.find_open_ticket(conn, tenant_id=tenant_id, lead_id=survivor.id)
-    store.show_lead_as(conn, tenant_id=tenant_id, lead=_joined(survivor, merged, ticket))
+    store.settle_tickets(conn, tenant_id=tenant_id, lead_id=survivor.id)
+    store.show_lead_as(conn, tenant_id=tenant_id, lead=_joined(survivor, merged))
     store.recount_lead(conn, tenant_id=tenant_id, lead_id=survivor.id)
     store.insert_lead_merge(
         conn,
@@ -146,13 +146,12 @@ def _give_back(conn: postgres.Transaction, tenant_id: int, merge: store.LeadMerg
     )
     identifiers = msgspec.json.decode(merge.identifiers, type=list[tuple[str, str]])
     store.move_identifiers(conn, tenant_id=tenant_id, from_lead=survivor_id, to_lead=back, only=identifiers)
-    ticket = store.find_open_ticket(conn, tenant_id=tenant_id, lead_id=survivor_id)
     before = msgspec.json.decode(merge.survivor_before, type=store.LeadRow)
-    store.show_lead_as(conn, tenant_id=tenant_id, lead=_for_now(before, ticket))
-    store.show_lead_as(conn, tenant_id=tenant_id, lead=_for_now(rows[back], None))
+    store.show_lead_as(conn, tenant_id=tenant_id, lead=_for_now(before))
+    store.show_lead_as(conn, tenant_id=tenant_id, lead=_for_now(rows[back]))
 
 
-def _for_now(row: store.LeadRow, ticket: uuid.UUID | None) -> store.LeadRow:
+def _for_now(row: store.LeadRow) -> store.LeadRow:
     """Show a lead thus until something is said of it, however long ago.
 
     Who was the survivor before may be somebody whom another merge brought, undone or made since.
@@ -164,7 +163,6 @@ def _for_now(row: store.LeadRow, ticket: uuid.UUID | None) -> store.LeadRow:
         username_at=None,
         wa_id_at=None,
         user_id_at=None,
-        open_ticket_id=ticket,
     )
 
 
@@ -212,7 +210,7 @@ def _survivors(
         leads = became
 
 
-def _joined(survivor: store.LeadRow, merged: store.LeadRow, ticket: uuid.UUID | None) -> store.LeadRow:
+def _joined(survivor: store.LeadRow, merged: store.LeadRow) -> store.LeadRow:
     """Show the survivor by what was said last of either."""
     shown = store.LeadChange(tenant_id=0, id=survivor.id)
     for row in (survivor, merged):
@@ -229,6 +227,5 @@ def _joined(survivor: store.LeadRow, merged: store.LeadRow, ticket: uuid.UUID | 
         wa_id_at=shown.wa_id_at,
         user_id=shown.user_id,
         user_id_at=shown.user_id_at,
-        open_ticket_id=ticket,
         merged_into=None,
     )

@@ -236,7 +236,7 @@ def _shown(
 
 
 def settle(conn: postgres.Transaction, *, tenant_id: int, leads: AbstractSet[uuid.UUID]) -> None:
-    """Open the conversations that these leads lack, count anew, and let empty ones go.
+    """Open the conversations that these leads lack, drop empty ones, count anew, say which ticket is open.
 
     What they were sent is examined for patterns again: what it answers may be somebody else's now.
     """
@@ -245,4 +245,5 @@ def settle(conn: postgres.Transaction, *, tenant_id: int, leads: AbstractSet[uui
         store.open_missing_conversations(conn, tenant_id=tenant_id, lead_id=lead_id, instances=instances)
         store.recount_lead(conn, tenant_id=tenant_id, lead_id=lead_id)
         store.delete_empty_conversations(conn, tenant_id=tenant_id, lead_id=lead_id)
+        store.settle_tickets(conn, tenant_id=tenant_id, lead_id=lead_id)
     store.note_texts_of_leads(conn, [(tenant_id, lead_id) for lead_id in sorted(leads)])

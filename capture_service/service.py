@@ -329,16 +329,16 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
         before = _uuid("page_token", request.page_token) if request.page_token else None
 
         def work(conn: postgres.Transaction) -> pb.ListTicketsResponse:
-            tenant_id = self._tenant_of_lead(conn, lead_id)
+            tenant_id, survivor_id = self._survivor(conn, lead_id)
             rows = store.list_tickets(
-                conn, tenant_id=tenant_id, lead_id=lead_id, before=before, count_max=page_size + 1
+                conn, tenant_id=tenant_id, lead_id=survivor_id, before=before, count_max=page_size + 1
             )
             page = rows[:page_size]
-            self._audit(conn, tenant_id, "tickets.read", lead_id, count=len(page))
+            self._audit(conn, tenant_id, "tickets.read", survivor_id, count=len(page))
             return pb.ListTicketsResponse(
                 tickets=[_ticket(row) for row in page],
                 next_page_token=str(page[-1].id) if len(rows) > page_size else "",
-                total_size=store.count_tickets(conn, tenant_id=tenant_id, lead_id=lead_id),
+                total_size=store.count_tickets(conn, tenant_id=tenant_id, lead_id=survivor_id),
             )
 
         return postgres.run_transaction(self._pool, work, timeout_s=_remaining_s())
@@ -356,20 +356,21 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
 
         def work(conn: postgres.Transaction) -> store.TicketRow:
             tenant_id = store.find_tenant(conn, caller.tenant)
-            found = store.find_ticket(conn, tenant_id=tenant_id, id=ticket_id) if tenant_id else None
-            if tenant_id is None or found is None:
+            found = tenant_id and store.find_lead_of_ticket(conn, tenant_id=tenant_id, id=ticket_id)
+            if not tenant_id or not found:
                 raise errors.NotFound("no such ticket")
-            self._tenant_of_lead(conn, found.lead_id)
+            self._tenant_of_lead(conn, found)
             # What the lead writes meanwhile waits for this row, and sees which ticket is open.
-            store.lock_leads(conn, tenant_id=tenant_id, ids=[found.lead_id])
-            row = store.find_ticket(conn, tenant_id=tenant_id, id=ticket_id)
-            assert row is not None
+            lead_id = store.lock_survivor(conn, tenant_id=tenant_id, lead_id=found)
+            row = lead_id and store.find_ticket(conn, tenant_id=tenant_id, lead_id=lead_id, id=ticket_id)
+            if not row:
+                raise postgres.Retry
             if (row.closed_at is not None) == is_closed:
                 return row
             if not is_closed and store.find_open_ticket(conn, tenant_id=tenant_id, lead_id=row.lead_id):
                 raise errors.FailedPrecondition("another ticket of this lead is open")
             at = self._clock() if is_closed else None
-            store.set_ticket_closed(conn, tenant_id=tenant_id, id=row.id, lead_id=row.lead_id, at=at)
+            store.set_ticket_closed(conn, tenant_id=tenant_id, lead_id=row.lead_id, id=row.id, at=at)
             store.insert_changes(conn, [store.LeadTouch(tenant_id, row.lead_id, [], True)])
             self._audit(conn, tenant_id, "ticket.close" if is_closed else "ticket.reopen", row.lead_id)
             return row._replace(closed_at=at)
@@ -813,6 +814,12 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
             count=count,
             request_id=call.request_id,
         )
+
+    def _survivor(self, conn: postgres.Transaction, lead_id: uuid.UUID) -> tuple[int, uuid.UUID]:
+        """Give the caller's tenant, and the lead that this one is by now, as in `_tenant_of_lead`."""
+        tenant_id = store.find_tenant(conn, calls.current().caller.tenant)
+        survivor_id = tenant_id and store.find_survivor(conn, tenant_id=tenant_id, lead_id=lead_id)
+        return self._tenant_of_lead(conn, survivor_id or lead_id), survivor_id or lead_id
 
     def _tenant_of_lead(self, conn: postgres.Transaction, lead_id: uuid.UUID) -> int:
         """Give the caller's tenant when it may know of this lead. Raises NotFound otherwise."""

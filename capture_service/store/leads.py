@@ -1,17 +1,16 @@
-"""Leads, what they are known by, their conversations and tickets."""
+"""Leads, what they are known by, and their conversations."""
 
 import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, LiteralString, NamedTuple, TypeAlias
 
 import msgspec
 from psycopg import Connection
-from psycopg.rows import args_row, kwargs_row, scalar_row
+from psycopg.rows import kwargs_row, scalar_row
 
 from capture_service import identity
 from capture_service.store.rows import IdentifierKey, LeadKey, json_rows
-from protos.ids import moment_of
 
 _Said: TypeAlias = Literal["profile_name", "saved_name", "username", "wa_id", "user_id"]
 _SAID: Final[tuple[_Said, ...]] = ("profile_name", "saved_name", "username", "wa_id", "user_id")
@@ -336,90 +335,6 @@ def _sum_conversations(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.U
     )
 
 
-def insert_tickets(conn: Connection[Any], tickets: Iterable[tuple[LeadKey, uuid.UUID]]) -> None:
-    """Open these tickets, each at the moment of its id; one that was closed is open again."""
-    rows = sorted(tickets)
-    conn.execute(
-        """
-        INSERT INTO tickets (tenant_id, id, lead_id, opened_at)
-        SELECT t.tenant_id, t.id, t.lead_id, t.opened_at
-        FROM unnest(%(tenants)b::int4[], %(ids)b::uuid[], %(leads)b::uuid[], %(opened)b::timestamptz[])
-          AS t (tenant_id, id, lead_id, opened_at)
-        ON CONFLICT (tenant_id, id) DO UPDATE SET closed_at = NULL
-        """,
-        {
-            "tenants": [tenant_id for (tenant_id, _), _ in rows],
-            "ids": [id for _, id in rows],
-            "leads": [lead_id for (_, lead_id), _ in rows],
-            "opened": [moment_of(id) for _, id in rows],
-        },
-    )
-
-
-class TicketRow(NamedTuple):
-    id: uuid.UUID
-    lead_id: uuid.UUID
-    opened_at: datetime
-    closed_at: datetime | None
-
-
-def list_tickets(
-    conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID, before: uuid.UUID | None, count_max: int
-) -> list[TicketRow]:
-    """Give a lead's tickets, newest first, those before `before`."""
-    with conn.cursor(row_factory=args_row(TicketRow)) as cursor:
-        return cursor.execute(
-            """
-            SELECT id, lead_id, opened_at, closed_at
-            FROM tickets
-            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s
-              AND (%(before)s::uuid IS NULL OR id < %(before)s)
-            ORDER BY id DESC
-            LIMIT %(count_max)s
-            """,
-            {"tenant_id": tenant_id, "lead_id": lead_id, "before": before, "count_max": count_max},
-        ).fetchall()
-
-
-def count_tickets(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> int:
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        count = cursor.execute(
-            "SELECT count(*) FROM tickets WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s",
-            {"tenant_id": tenant_id, "lead_id": lead_id},
-        ).fetchone()
-    return count or 0
-
-
-def find_ticket(conn: Connection[Any], *, tenant_id: int, id: uuid.UUID) -> TicketRow | None:
-    with conn.cursor(row_factory=args_row(TicketRow)) as cursor:
-        return cursor.execute(
-            """
-            SELECT id, lead_id, opened_at, closed_at FROM tickets
-            WHERE tenant_id = %(tenant_id)s AND id = %(id)s
-            """,
-            {"tenant_id": tenant_id, "id": id},
-        ).fetchone()
-
-
-def set_ticket_closed(
-    conn: Connection[Any], *, tenant_id: int, id: uuid.UUID, lead_id: uuid.UUID, at: datetime | None
-) -> None:
-    """Close a ticket, or open it again with None, and let its lead know which one is open."""
-    conn.execute(
-        """
-        UPDATE tickets SET closed_at = %(at)s WHERE tenant_id = %(tenant_id)s AND id = %(id)s
-        """,
-        {"tenant_id": tenant_id, "id": id, "at": at},
-    )
-    conn.execute(
-        """
-        UPDATE leads SET open_ticket_id = %(open_ticket_id)s
-        WHERE tenant_id = %(tenant_id)s AND id = %(lead_id)s
-        """,
-        {"tenant_id": tenant_id, "lead_id": lead_id, "open_ticket_id": None if at else id},
-    )
-
-
 class LeadProfileRow(msgspec.Struct, frozen=True, kw_only=True):
     id: uuid.UUID
     name: str | None
@@ -488,6 +403,18 @@ def list_asked_for(conn: Connection[Any], *, tenant_id: int, ids: Collection[uui
             """,
             {"tenant_id": tenant_id, "ids": list(ids)},
         ).fetchall()
+
+
+def find_survivor(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> uuid.UUID | None:
+    """Give the lead that this one is by now; None without one."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(
+            """
+            SELECT coalesce(merged_into, id) FROM leads
+            WHERE tenant_id = %(tenant_id)s AND id = %(lead_id)s
+            """,
+            {"tenant_id": tenant_id, "lead_id": lead_id},
+        ).fetchone()
 
 
 def is_lead_visible(

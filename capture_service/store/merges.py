@@ -65,7 +65,6 @@ class LeadRow(msgspec.Struct, frozen=True, kw_only=True):
     wa_id_at: datetime | None
     user_id: str | None
     user_id_at: datetime | None
-    open_ticket_id: uuid.UUID | None
     merged_into: uuid.UUID | None
 
 
@@ -74,7 +73,7 @@ def lock_leads(conn: Connection[Any], *, tenant_id: int, ids: Collection[uuid.UU
         return cursor.execute(
             """
             SELECT id, profile_name, profile_name_at, saved_name, saved_name_at, username, username_at,
-              wa_id, wa_id_at, user_id, user_id_at, open_ticket_id, merged_into
+              wa_id, wa_id_at, user_id, user_id_at, merged_into
             FROM leads
             WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s)
             ORDER BY id
@@ -178,10 +177,10 @@ def move_identifiers(
 def move_rest(
     conn: Connection[Any], *, tenant_id: int, from_lead: uuid.UUID, to_lead: uuid.UUID, at: datetime
 ) -> None:
-    """Give a lead's conversations, tickets and sync logs to another.
+    """Give a lead's conversations and sync logs to another.
 
-    Conversations with the same instance become one. Of two open tickets the moved one is closed, of
-    two running recoveries the moved one has failed: either lead can have one alone.
+    Conversations with the same instance become one. Of two running recoveries the moved one has failed: a
+    lead can have one alone.
     """
     both = {"tenant_id": tenant_id, "from_lead": from_lead, "to_lead": to_lead, "at": at}
     with conn.cursor(row_factory=scalar_row) as cursor:
@@ -194,19 +193,6 @@ def move_rest(
             both,
         ).fetchall()
     open_missing_conversations(conn, tenant_id=tenant_id, lead_id=to_lead, instances=instances)
-    conn.execute(
-        """
-        UPDATE tickets t
-        SET lead_id = %(to_lead)s,
-          closed_at = CASE
-            WHEN t.closed_at IS NULL AND EXISTS (
-              SELECT FROM tickets o
-              WHERE o.tenant_id = t.tenant_id AND o.lead_id = %(to_lead)s AND o.closed_at IS NULL
-            ) THEN %(at)s ELSE t.closed_at END
-        WHERE t.tenant_id = %(tenant_id)s AND t.lead_id = %(from_lead)s
-        """,
-        both,
-    )
     conn.execute(
         """
         UPDATE whatsapp_sync_logs s
@@ -412,19 +398,8 @@ def adopt_profile(conn: Connection[Any], *, tenant_id: int, from_lead: uuid.UUID
     )
 
 
-def find_open_ticket(conn: Connection[Any], *, tenant_id: int, lead_id: uuid.UUID) -> uuid.UUID | None:
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute(
-            """
-            SELECT id FROM tickets
-            WHERE tenant_id = %(tenant_id)s AND lead_id = %(lead_id)s AND closed_at IS NULL
-            """,
-            {"tenant_id": tenant_id, "lead_id": lead_id},
-        ).fetchone()
-
-
 def show_lead_as(conn: Connection[Any], *, tenant_id: int, lead: LeadRow) -> None:
-    """Set how a lead is shown and which ticket is open, whatever was there."""
+    """Set how a lead is shown, whatever was there."""
     conn.execute(
         """
         UPDATE leads
@@ -432,8 +407,7 @@ def show_lead_as(conn: Connection[Any], *, tenant_id: int, lead: LeadRow) -> Non
           saved_name = %(saved_name)s, saved_name_at = %(saved_name_at)s,
           username = %(username)s, username_at = %(username_at)s,
           wa_id = %(wa_id)s, wa_id_at = %(wa_id_at)s,
-          user_id = %(user_id)s, user_id_at = %(user_id_at)s,
-          open_ticket_id = %(open_ticket_id)s
+          user_id = %(user_id)s, user_id_at = %(user_id_at)s
         WHERE tenant_id = %(tenant_id)s AND id = %(id)s
         """,
         {"tenant_id": tenant_id, **msgspec.structs.asdict(lead)},

@@ -18,8 +18,8 @@ SHORT = "551188887777"
 BSUID = "BR.1234567890"
 NEW = "5521977776666"
 Item = tuple[str, str, dict[str, Any]]
-Told = tuple[dict[str, Any], list[dict[str, Any]]]
-"""A lead and its messages, as the API gives them."""
+Told = tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]
+"""A lead, its messages and its tickets, as the API gives them."""
 
 _OF_ARRIVAL = {"leadId", "batchId", "batchReceivedAt", "isSyncInitial"}
 _OF_LEAD = {
@@ -222,8 +222,15 @@ def _together(items: list[Item]) -> list[dict[str, Any]]:
 
 
 def _everything(system: System, token: str) -> list[Told]:
-    """Everything the API says of leads and messages."""
-    return [(lead, [*system.walk(token, lead["id"], limit=3)]) for lead in system.leads(token)]
+    """Everything the API says of leads, messages and tickets."""
+    return [
+        (
+            lead,
+            [*system.walk(token, lead["id"], limit=3)],
+            system.get(f"/leads/{lead['id']}/tickets", token).json["tickets"],
+        )
+        for lead in system.leads(token)
+    ]
 
 
 def _answers(system: System, token: str) -> bytes:
@@ -232,8 +239,9 @@ def _answers(system: System, token: str) -> bytes:
         [
             {key: lead[key] for key in sorted(_OF_LEAD)},
             [{key: told for key, told in message.items() if key not in _OF_ARRIVAL} for message in messages],
+            [ticket["closedAt"] for ticket in tickets],
         ]
-        for lead, messages in _everything(system, token)
+        for lead, messages, tickets in _everything(system, token)
     ]
     return json.dumps(told, ensure_ascii=False).encode()
 
@@ -264,9 +272,9 @@ def test_any_telling_of_a_life_gives_the_same_answers(
 
     assert answers[0] == answers[1]
     told = json.loads(answers[0])
-    assert all(lead["messageCount"] == len(messages) for lead, messages in told)
+    assert all(lead["messageCount"] == len(messages) for lead, messages, _ in told)
     if any(item.get("id") == "wamid.proof" for _, _, item in items):
-        assert [lead["userId"] for lead, _ in told if lead["kind"] == "person"] == [BSUID]
+        assert [lead["userId"] for lead, *_ in told if lead["kind"] == "person"] == [BSUID]
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -292,4 +300,7 @@ def test_the_ledger_replayed_into_empty_tables_gives_the_answers_of_the_live_run
 
 def _without_first_contacts(told: list[Told]) -> list[Told]:
     """Leave out which message was the first contact: of two leads that became one, each had its own."""
-    return [(lead, [{**message, "isSyncInitial": None} for message in messages]) for lead, messages in told]
+    return [
+        (lead, [{**message, "isSyncInitial": None} for message in messages], tickets)
+        for lead, messages, tickets in told
+    ]
