@@ -960,10 +960,9 @@ def _merge_into_existing(
         if merged == row:
             continue
         shifts.changed.append(merged)
-        seen = patterns.view(row)
-        if patterns.view(merged) != seen:
+        if patterns.sees_otherwise(row, merged):
             shifts.told_anew.append(merged)
-            if seen and row.lead_id and row.direction == fold.INBOUND:
+            if patterns.view(row) and row.lead_id and row.direction == fold.INBOUND:
                 shifts.lost_question.add((row.tenant_id, row.lead_id))
         if merged.sources & fold.LIVE and not row.sources & fold.LIVE:
             shifts.went_live.add((row.tenant_id, row.id))
@@ -980,8 +979,11 @@ def _note_to_examine(
     conn: postgres.Transaction, new: Sequence[fold.Message], shifts: _Shifts, now: datetime
 ) -> None:
     """Have those examined for patterns that are told too late for the sweeper to come by them."""
-    late = [message for message in new if patterns.view(message) and patterns.is_late(message, now)]
-    late += [message for message in shifts.told_anew if patterns.view(message)]
+    late = [
+        message
+        for message in [*new, *shifts.told_anew]
+        if patterns.is_late(message, now) and patterns.view(message)
+    ]
     if late:
         store.note_to_examine(
             conn, [(message.tenant_id, message.instance_id, message.id) for message in late]

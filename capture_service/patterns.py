@@ -71,6 +71,23 @@ def view(message: fold.Message) -> View | None:
     return View(message.direction, message.lead_id, message.sent_at, message.body, message.batch_id)
 
 
+def sees_otherwise(row: fold.Message, merged: fold.Message) -> bool:
+    """Tell whether the rules see something else of a message than before."""
+    # A status changes none of these, and statuses are most of what comes.
+    if (
+        row.lead_id == merged.lead_id
+        and row.sent_at == merged.sent_at
+        and row.sources & fold.LIVE == merged.sources & fold.LIVE
+        and row.batch_id == merged.batch_id
+        and row.content_rank == merged.content_rank
+        and row.direction == merged.direction
+        and row.type == merged.type
+        and row.body == merged.body
+    ):
+        return False
+    return view(row) != view(merged)
+
+
 def is_late(message: fold.Message, now: datetime) -> bool:
     """Tell whether the sweeper may have passed over a text, or over the answer to what somebody wrote."""
     # An answer came after what it answers was written.
