@@ -49,10 +49,8 @@ def connection_by(facts: Iterable[tuple[datetime, str, str]]) -> Connection:
 
 def connected_at(facts: Iterable[tuple[datetime, str, str]]) -> list[datetime]:
     """Give when facts (happened at, event, value as a document) say that it was connected, or was again."""
-    found = [fact for fact in (_connection(*fact) for fact in facts) if fact]
-    return sorted(
-        fact.changed_at for fact in found if fact.state == _CONNECTED.state and fact.changed_at is not None
-    )
+    found = [(fact[0], _connection(*fact)) for fact in facts]
+    return sorted(at for at, made in found if made and made.state == _CONNECTED.state)
 
 
 def _connection(at: datetime, event: str, told: str) -> Connection | None:

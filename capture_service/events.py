@@ -165,10 +165,7 @@ class Batch(msgspec.Struct):
 
     def stamped_at(self) -> datetime | None:
         """Give `entry[].time`, which few webhooks about conversations have."""
-        try:
-            return payload.moment(self.entry_time, "entry.time")
-        except Malformed:
-            return None
+        return _moment(self.entry_time)
 
 
 Item: TypeAlias = Event | Sighting | Notice | Chunk | Fault
@@ -270,7 +267,7 @@ def _notices(batch: Batch, field: str, value: Object, path: str) -> Iterator[Not
     for key, items in facts:
         for number, item in enumerate(items):
             fact = _notice(batch, field, roster.beside(rest, item) | {key: [item]}, f"{path}.{key}[{number}]")
-            yield msgspec.structs.replace(fact, happened_at=_stamp(item) or fact.happened_at)
+            yield msgspec.structs.replace(fact, happened_at=_moment(_timestamp(item)) or fact.happened_at)
     if not facts and (told or not is_conversation):
         yield _notice(batch, field, told, path)
 
@@ -280,9 +277,14 @@ def _items(holder: Object, key: str) -> list[Any]:
     return cast("list[Any]", found) if isinstance(found, list) else []
 
 
-def _stamp(item: Any) -> datetime | None:
+def _timestamp(item: Any) -> Any:
+    return cast("Object", item).get("timestamp") if isinstance(item, dict) else None
+
+
+def _moment(timestamp: Any) -> datetime | None:
+    """Read a time, None where it is none."""
     try:
-        return payload.moment(payload.as_object(item, "").get("timestamp"), "")
+        return payload.moment(timestamp, "")
     except Malformed:
         return None
 

@@ -125,6 +125,12 @@ def hold_examination(conn: Connection[Any], instance: Examined) -> uuid.UUID | N
         ).fetchone()
 
 
+def _texts(conn: Connection[Any], found: LiteralString, parameters: Mapping[str, Any]) -> list[Text]:
+    """Give the texts `m` of a FROM clause and what follows it; `parameters` has `quick`."""
+    with conn.cursor(row_factory=args_row(Text)) as cursor:
+        return cursor.execute("SELECT " + _TEXT + found, {**parameters, "live": fold.LIVE}).fetchall()
+
+
 def list_next_texts(
     conn: Connection[Any],
     instance: Examined,
@@ -135,29 +141,26 @@ def list_next_texts(
     count_max: int,
 ) -> list[Text]:
     """Give the next texts between two batches: `count_max`, and more where these end within a batch."""
-    with conn.cursor(row_factory=args_row(Text)) as cursor:
-        return cursor.execute(
-            "SELECT "
-            + _TEXT
-            + """
+    return _texts(
+        conn,
+        """
             FROM whatsapp_messages m
             WHERE m.tenant_id = %(tenant_id)s AND m.instance_id = %(instance_id)s AND
             """
-            + _SENT_LIVE
-            + """
+        + _SENT_LIVE
+        + """
               AND m.batch_id > %(after)s AND m.batch_id < %(before)s AND m.body <> ''
             ORDER BY m.batch_id
             FETCH FIRST %(count_max)s ROWS WITH TIES
             """,
-            {
-                **instance._asdict(),
-                "after": after or uuid.UUID(int=0),
-                "before": before,
-                "quick": quick,
-                "live": fold.LIVE,
-                "count_max": count_max,
-            },
-        ).fetchall()
+        {
+            **instance._asdict(),
+            "after": after or uuid.UUID(int=0),
+            "before": before,
+            "quick": quick,
+            "count_max": count_max,
+        },
+    )
 
 
 def take_noted(conn: Connection[Any], instance: Examined, *, count_max: int) -> list[uuid.UUID]:
@@ -189,11 +192,9 @@ def list_noted_texts(
     quick: timedelta,
 ) -> list[Text]:
     """Give which of these messages are texts, and the texts that came soon after one that somebody wrote."""
-    with conn.cursor(row_factory=args_row(Text)) as cursor:
-        return cursor.execute(
-            "SELECT "
-            + _TEXT
-            + """
+    return _texts(
+        conn,
+        """
             FROM unnest(%(messages)s::uuid[]) AS k (id)
             -- One by one: while a young table has no statistics, a join may read all of it.
             CROSS JOIN LATERAL (
@@ -212,16 +213,15 @@ def list_noted_texts(
             ) AS m
             WHERE m.instance_id = %(instance_id)s AND
             """
-            + _SENT_LIVE
-            + "AND m.batch_id < %(before)s AND m.body <> ''",
-            {
-                **instance._asdict(),
-                "messages": list(messages),
-                "before": before,
-                "quick": quick,
-                "live": fold.LIVE,
-            },
-        ).fetchall()
+        + _SENT_LIVE
+        + "AND m.batch_id < %(before)s AND m.body <> ''",
+        {
+            **instance._asdict(),
+            "messages": list(messages),
+            "before": before,
+            "quick": quick,
+        },
+    )
 
 
 def list_repetitions(
@@ -271,11 +271,9 @@ def list_same_texts(
     count_max: int,
 ) -> list[Text]:
     """Give the texts with one of these digests, of each at most the last `count_max`."""
-    with conn.cursor(row_factory=args_row(Text)) as cursor:
-        return cursor.execute(
-            "SELECT "
-            + _TEXT
-            + """
+    return _texts(
+        conn,
+        """
             FROM unnest(%(digests)s::uuid[]) AS k (digest)
             CROSS JOIN LATERAL (
               SELECT m.tenant_id, m.instance_id, m.id, m.batch_id, m.lead_id, m.sent_at, m.body, m.pattern
@@ -283,20 +281,19 @@ def list_same_texts(
               WHERE m.tenant_id = %(tenant_id)s AND m.instance_id = %(instance_id)s
                 AND md5(m.body)::uuid = k.digest AND
             """
-            + _SENT_LIVE
-            + """
+        + _SENT_LIVE
+        + """
               ORDER BY m.batch_id DESC
               LIMIT %(count_max)s
             ) AS m
             """,
-            {
-                **instance._asdict(),
-                "digests": list(digests),
-                "quick": quick,
-                "live": fold.LIVE,
-                "count_max": count_max,
-            },
-        ).fetchall()
+        {
+            **instance._asdict(),
+            "digests": list(digests),
+            "quick": quick,
+            "count_max": count_max,
+        },
+    )
 
 
 def mark_patterns(conn: Connection[Any], *, tenant_id: int, patterns: Mapping[uuid.UUID, str | None]) -> None:
