@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias, cast
 
@@ -453,7 +453,6 @@ class Ingest:
             message for message in shifts.changed if (message.tenant_id, message.id) in shifts.went_live
         ]
         arrived = {(message.tenant_id, message.id): message.lead_id for message in [*new, *told_live]}
-        _note_to_examine(conn, new, shifts, now)
         leads = store.upsert_leads(conn, _lead_changes(told, people, new, arrived)) if told else {}
         if any(lead.is_merged for lead in leads.values()):
             raise postgres.Retry
@@ -466,13 +465,16 @@ class Ingest:
         conversations = store.upsert_conversations(conn, changes)
         # What came before its conversation, as history that could not be rendered, counts from now on, and
         # what is in none does not count.
-        begun = {(tenant_id, lead) for (tenant_id, lead, _), is_new in conversations.items() if is_new}
+        begun = {(tenant_id, lead) for (tenant_id, lead, _), state in conversations.items() if state.is_new}
         shifts.changed_hands |= begun - people.new
         shifts.changed_hands |= {
             (row.tenant_id, row.lead_id)
             for row in changes
             if row.message_count and (row.tenant_id, row.lead_id, row.instance_id) not in conversations
         }
+        _note_to_examine(conn, [*_may_be_answered(new, conversations), *shifts.told_anew], now)
+        if shifts.lost_question:
+            store.note_texts_of_leads(conn, shifts.lost_question)
         _open_tickets(conn, people, leads)
         outcome.has_outbox_rows |= _start_enrichment(conn, messages, new, leads, now)
         outcome.has_outbox_rows |= _ask_for_merges(conn, people)
@@ -975,21 +977,26 @@ def _merge_into_existing(
     return shifts
 
 
-def _note_to_examine(
-    conn: postgres.Transaction, new: Sequence[fold.Message], shifts: _Shifts, now: datetime
-) -> None:
+def _may_be_answered(
+    new: Sequence[fold.Message], conversations: Mapping[_ConversationKey, store.ConversationState]
+) -> Iterator[fold.Message]:
+    """Leave out what somebody wrote after all that is known of the conversation: nothing answers it yet."""
+    for message in new:
+        if message.direction == fold.INBOUND and message.lead_id:
+            state = conversations.get((message.tenant_id, message.lead_id, message.instance_id))
+            last_at = state and state.last_message_at_before
+            if last_at and last_at < message.sent_at:
+                continue
+        yield message
+
+
+def _note_to_examine(conn: postgres.Transaction, told: Sequence[fold.Message], now: datetime) -> None:
     """Have those examined for patterns that are told too late for the sweeper to come by them."""
-    late = [
-        message
-        for message in [*new, *shifts.told_anew]
-        if patterns.is_late(message, now) and patterns.view(message)
-    ]
+    late = [message for message in told if patterns.is_late(message, now) and patterns.view(message)]
     if late:
         store.note_to_examine(
             conn, [(message.tenant_id, message.instance_id, message.id) for message in late]
         )
-    if shifts.lost_question:
-        store.note_texts_of_leads(conn, shifts.lost_question)
 
 
 def _touches(

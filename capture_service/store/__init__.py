@@ -34,6 +34,7 @@ from capture_service.store.imports import (
 )
 from capture_service.store.leads import (
     ConversationChange as ConversationChange,
+    ConversationState as ConversationState,
     KnownLead as KnownLead,
     LeadChange as LeadChange,
     LeadProfileRow as LeadProfileRow,

@@ -187,10 +187,19 @@ class ConversationChange(msgspec.Struct, kw_only=True):
     last_message_at: datetime | None = None
 
 
+class ConversationState(NamedTuple):
+    is_new: bool
+    last_message_at_before: datetime | None
+    """What the batch found: of any message, whoever committed it before this batch held the lead."""
+
+
 def upsert_conversations(
     conn: Connection[Any], changes: Sequence[ConversationChange]
-) -> dict[tuple[int, uuid.UUID, int], bool]:
-    """Open the conversations that are new, add to the others; say of each that there is whether it is new."""
+) -> dict[tuple[int, uuid.UUID, int], ConversationState]:
+    """Open the conversations that are new, add to the others; tell of those that there are.
+
+    Hold their leads first: what a statement finds is as of its beginning.
+    """
     rows = conn.execute(
         """
         INSERT INTO conversations AS c (
@@ -210,11 +219,17 @@ def upsert_conversations(
           message_count = c.message_count + EXCLUDED.message_count,
           first_message_at = least(c.first_message_at, EXCLUDED.first_message_at),
           last_message_at = greatest(c.last_message_at, EXCLUDED.last_message_at)
-        RETURNING c.tenant_id, c.lead_id, c.instance_id, c.xmax = 0
+        RETURNING c.tenant_id, c.lead_id, c.instance_id, c.xmax = 0, (
+          SELECT k.last_message_at FROM conversations k
+          WHERE k.tenant_id = c.tenant_id AND k.lead_id = c.lead_id AND k.instance_id = c.instance_id
+        )
         """,
         {"rows": json_rows(changes)},
     )
-    return {(tenant_id, lead_id, instance_id): is_new for tenant_id, lead_id, instance_id, is_new in rows}
+    return {
+        (tenant_id, lead_id, instance_id): ConversationState(*state)
+        for tenant_id, lead_id, instance_id, *state in rows
+    }
 
 
 def forget_unsaid(conn: Connection[Any], *, tenant_id: int, ids: Collection[uuid.UUID]) -> None:

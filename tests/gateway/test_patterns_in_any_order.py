@@ -187,6 +187,28 @@ def test_messages_that_come_in_time_are_noted_nowhere(live: Live, monkeypatch: p
     assert live.system.execute("SELECT count(*) FROM whatsapp_messages").fetchone() == (2,)
 
 
+def test_of_what_comes_long_after_only_what_may_be_answered_already_is_noted(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted: list[Any] = []
+    monkeypatch.setattr(store, "note_to_examine", lambda _, messages: noted.append(messages))
+
+    def ask(wamid: str, at: int) -> tuple[float, bytes]:
+        return 3600 + at, wire.messages(wire.text(wamid, at=SENT_AT + at, sender=_number(0)))
+
+    live.hear([ask("first", 0)], looks=lambda: False)
+    begins_a_conversation = noted.copy()
+    noted.clear()
+    live.hear([ask("second", 1), ask("third", 2)], looks=lambda: False)
+    in_turn = noted.copy()
+    live.hear([ask("same second", 2)], looks=lambda: False)
+    live.hear([ask("before", 1)], looks=lambda: False)
+
+    assert len(begins_a_conversation) == 1
+    assert in_turn == []
+    assert len(noted) == 2
+
+
 class _Item(NamedTuple):
     sent_at: int
     body: bytes
