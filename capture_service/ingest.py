@@ -452,7 +452,7 @@ class Ingest:
         told_live = [
             message for message in shifts.changed if (message.tenant_id, message.id) in shifts.went_live
         ]
-        arrived = {(message.tenant_id, message.id): message.lead_id for message in [*new, *told_live]}
+        arrived = {(message.tenant_id, message.id) for message in [*new, *told_live]}
         leads = store.upsert_leads(conn, _lead_changes(told, people, new, arrived)) if told else {}
         if any(lead.is_merged for lead in leads.values()):
             raise postgres.Retry
@@ -1025,10 +1025,11 @@ def _lead_changes(
     told: Sequence[Event | Sighting],
     people: _People,
     new: Sequence[fold.Message],
-    arrived: Mapping[store.LeadKey, uuid.UUID | None],
+    arrived: Collection[store.LeadKey],
 ) -> list[store.LeadChange]:
-    """`arrived` says of messages that nobody had told live whose they are."""
+    """`arrived` names the messages that nobody had told live."""
     changes: dict[store.LeadKey, store.LeadChange] = {}
+    openers = _openers_of_tickets(told, arrived)
     for item, lead_id in zip(told, people.leads, strict=True):
         if lead_id is None or item.person is None:
             continue
@@ -1042,12 +1043,7 @@ def _lead_changes(
                 created_at=moment_of(lead_id),
             )
         change.hear(person)
-        # What is told again opens nothing: its ticket may have been closed since.
-        if (
-            isinstance(item, Event)
-            and _asks_for_service(item.message)
-            and arrived.get((item.message.tenant_id, item.message.id)) == lead_id
-        ):
+        if isinstance(item, Event) and item is openers.get((tenant_id, item.message.id)):
             # By the message: whether its lead has become part of another by then is chance.
             ticket = ids.begun_by(item.message.batch_id, "ticket", str(item.message.id))
             change.open_ticket_id = min(change.open_ticket_id or ticket, ticket)
@@ -1056,6 +1052,23 @@ def _lead_changes(
         if message.lead_id:
             _count(changes[message.tenant_id, message.lead_id], message)
     return [changes[key] for key in sorted(changes)]
+
+
+def _openers_of_tickets(
+    told: Sequence[Event | Sighting], arrived: Collection[store.LeadKey]
+) -> dict[store.LeadKey, Event]:
+    """Give of each message that `arrived` how it was told live first, when that opens a ticket.
+
+    What is told again opens nothing: its ticket may have been closed since. What is told together is told
+    again as well: which webhooks are applied at once is chance, and other in a replay.
+    """
+    first: dict[store.LeadKey, Event] = {}
+    for item in told:
+        if isinstance(item, Event) and item.message.sources & fold.LIVE:
+            key = (item.message.tenant_id, item.message.id)
+            if key in arrived:
+                first.setdefault(key, item)
+    return {key: item for key, item in first.items() if _asks_for_service(item.message)}
 
 
 def _asks_for_service(message: fold.Message) -> bool:

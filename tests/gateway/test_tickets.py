@@ -102,6 +102,30 @@ def test_there_is_one_ticket_opened_at_the_earliest_whatever_the_order_and_after
     assert tickets(lead["id"]) == live
 
 
+def test_a_message_whose_contact_is_named_otherwise_later_keeps_its_ticket_in_a_replay(
+    system: System, owner: str, tickets: Tickets
+) -> None:
+    system.register(owner)
+    _say(
+        system,
+        wire.text("w0", "quem é", at=wire.NOON, sender="551188887777"),
+        BY_USER_ID,
+        {**wire.text("w0", "quem é", at=wire.NOON, sender="5511988887777"), "from_user_id": BSUID},
+    )
+    system.run_jobs()
+    [lead] = system.leads(owner)
+    live = tickets(lead["id"])
+    rows = system.execute("SELECT * FROM tickets ORDER BY id").fetchall()
+
+    system.execute("TRUNCATE whatsapp_messages, leads, lead_merges, outbox CASCADE")
+    for _ in recovery.replay(system.ingest, system.pool, store.LedgerFilter()):
+        pass
+    system.run_jobs()
+
+    assert tickets(lead["id"]) == live
+    assert system.execute("SELECT * FROM tickets ORDER BY id").fetchall() == rows
+
+
 def test_a_ticket_that_somebody_closed_stays_a_closed_one(
     system: System, owner: str, tickets: Tickets
 ) -> None:
