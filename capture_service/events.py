@@ -674,6 +674,8 @@ def _message(
     target = _target(item, wire, path) if wire.type in kinds.ACTS else None
     kind = wire.type or ("text" if wire.text else "unknown")
     content = _content(kind, item)
+    # As an interactive message that WhatsApp could not render: another route may know what it said.
+    is_empty = not content and not (wire.text and wire.text.body) and kind not in kinds.ACTS
     errors = wire.errors
     if errors and kind in fold.HOLLOW_TYPES:
         # They say why there is no content: what replaces it replaces them.
@@ -690,7 +692,7 @@ def _message(
         body=wire.text.body if kind == "text" and wire.text else kinds.line(kind, item),
         content=fold.document(content) if content else None,
         context=fold.joinable(item["context"]) if wire.context else None,
-        content_rank=fold.HOLLOW_RANK if target else fold.content_rank(said.source, kind),
+        content_rank=fold.HOLLOW_RANK if target or is_empty else fold.content_rank(said.source, kind),
         direction=said.direction,
         sender=said.sender,
         party_rank=fold.PARTY_RANKS[said.source] if person else fold.NOBODY_RANK,

@@ -340,6 +340,23 @@ def test_a_declined_history_says_so_in_every_position(
     assert system.get("/webhooks/failures", owner).json["failures"] == []
 
 
+@pytest.mark.parametrize("is_history_first", [False, True])
+def test_what_a_history_knows_takes_the_place_of_a_message_without_body(
+    system: System, owner: str, instance_id: str, is_history_first: bool
+) -> None:
+    told = {"id": "w1", "from": wire.ANA, "timestamp": str(wire.NOON), "type": "interactive"}
+    reply = {"type": "button_reply", "button_reply": {"id": "1", "title": "Sim"}}
+    bodies = [
+        wire.messages(told, errors=[{"code": 131000, "title": "Unsupported webhook payload"}]),
+        history(chunk(thread({**told, "interactive": reply, "history_context": {"status": "READ"}}))),
+    ]
+    for body in reversed(bodies) if is_history_first else bodies:
+        system.post_webhook(body)
+
+    [message] = messages(system, owner)
+    assert (message["type"], message["body"]) == ("interactive", "Sim")
+
+
 def test_another_error_of_a_history_is_a_fact_and_begins_none(
     system: System, owner: str, instance_id: str
 ) -> None:
