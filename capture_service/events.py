@@ -100,6 +100,8 @@ class Notice(msgspec.Struct, frozen=True):
     """None where it concerns every number of the WABA."""
     account_id: str
     """The WABA; of a few events of `account_update` the business portfolio."""
+    sender_id: str
+    """As of the batch."""
     field: str
     event: str
     """What happened, where the value says so."""
@@ -116,8 +118,8 @@ class Notice(msgspec.Struct, frozen=True):
     def digest(self) -> bytes:
         """Tell this notice from every other by all it says; it has no id of its own."""
         at = self.happened_at.isoformat() if self.is_dated else ""
-        parts = (self.field, self.account_id, self.number_id, at, self.told)
-        return hashlib.sha256("\n".join(parts).encode()).digest()[:16]
+        parts = (self.field, self.sender_id, self.number_id, at, self.told)
+        return hashlib.sha256("\n".join(parts).encode(errors="replace")).digest()[:16]
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -151,6 +153,8 @@ class Batch(msgspec.Struct):
     account_id: str
     instance: Instance | None
     """None where nothing but `entry[].id` says whose it is."""
+    sender_id: str = ""
+    """As `account_id`, but of what is about a number the `entry[].id`: that is what it was at the time."""
     entry_time: Any = None
     doubts: list[Fault] = []
     """Items that were applied although their time could not be read."""
@@ -266,10 +270,12 @@ def _notices(batch: Batch, field: str, value: Object, path: str) -> Iterator[Not
     rest = {key: told[key] for key in told.keys() - {key for key, _ in facts}}
     for key, items in facts:
         for number, item in enumerate(items):
-            fact = _notice(batch, field, roster.beside(rest, item) | {key: [item]}, f"{path}.{key}[{number}]")
-            yield msgspec.structs.replace(fact, happened_at=_moment(_timestamp(item)) or fact.happened_at)
+            beside = roster.beside(rest, item) | {key: [item]}
+            yield _notice(batch, field, beside, f"{path}.{key}[{number}]", _moment(_timestamp(item)))
     if not facts and (told or not is_conversation):
-        yield _notice(batch, field, told, path)
+        # What several groups did is one fact: as late as the last of it.
+        stamps = [told.get("timestamp"), *map(_timestamp, _items(told, "groups"))]
+        yield _notice(batch, field, told, path, max(filter(None, map(_moment, stamps)), default=None))
 
 
 def _items(holder: Object, key: str) -> list[Any]:
@@ -289,15 +295,16 @@ def _moment(timestamp: Any) -> datetime | None:
         return None
 
 
-def _notice(batch: Batch, field: str, told: Object, path: str) -> Notice:
+def _notice(batch: Batch, field: str, told: Object, path: str, own_time: datetime | None = None) -> Notice:
     stamp = batch.stamped_at()
     return Notice(
         tenant_id=batch.tenant_id,
         instance_id=batch.instance.id if batch.instance else None,
         account_id=batch.account_id,
+        sender_id=batch.sender_id,
         field=field,
         event=next((told[key] for key in ("event", "decision") if isinstance(told.get(key), str)), ""),
-        happened_at=stamp or batch.received_at,
+        happened_at=own_time or stamp or batch.received_at,
         is_dated=stamp is not None,
         batch_id=batch.id,
         told=fold.document(told),

@@ -80,6 +80,7 @@ _Told: TypeAlias = Event | Sighting | Notice | Chunk
 class Change(msgspec.Struct, frozen=True):
     """One `change` of a webhook, and what is needed to say whose it is."""
 
+    entry_id: str
     entry_time: object
     field: str
     value: payload.Object
@@ -89,8 +90,25 @@ class Change(msgspec.Struct, frozen=True):
     routes: tuple[store.RouteKey, ...]
     """By what it may be routed, the surest first."""
 
-    def route(self, known: Mapping[store.RouteKey, store.Route]) -> tuple[store.RouteKey, store.Route] | None:
-        return next(((key, known[key]) for key in self.routes if key in known), None)
+    def route(
+        self, known: Mapping[store.RouteKey, store.Route], kept_by: int | None
+    ) -> tuple[store.RouteKey, store.Route] | None:
+        """Say whose this is, and by what.
+
+        What a tenant's ledger has stays the tenant's, also when it has given up the account since, and when
+        another tenant has that account now.
+        """
+        found = ((key, known[key]) for key in self.routes if key in known)
+        if not kept_by:
+            return next(found, None)
+        own = [(key, route) for key, route in found if route.tenant_id == kept_by]
+        own += [
+            (key, store.Route(kept_by, None))
+            # Where both do, the value names the account and the entry a business portfolio.
+            for key in reversed(self.routes)
+            if key[0] == "waba"
+        ]
+        return own[0] if own else None
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -368,7 +386,7 @@ class Ingest:
         routes = postgres.run_read(
             self._pool, lambda conn: self._routes.find(conn, keys), timeout_s=_SLICE_TIMEOUT_S
         )
-        part = next(part for part in _parts(webhook, routes) if part.tenant_id == row.tenant_id)
+        [part] = _parts(webhook, routes)
         told = _events(webhook, part, routes)
         # Every slice counts its new messages there; how far the history has come the last one says.
         chunks = [item for item in told if isinstance(item, Chunk)]
@@ -568,6 +586,7 @@ def _change(entry: payload.Object, raw: object, path: str, entry_index: int, cha
     value = payload.as_object(change["value"], at)
     field = change.get("field")
     return Change(
+        str(told) if isinstance(told := entry.get("id"), str | int) else "",
         entry.get("time"),
         field if isinstance(field, str) else "",
         value,
@@ -600,12 +619,14 @@ def _parts(webhook: Read, routes: Mapping[store.RouteKey, store.Route]) -> list[
     """Divide the changes among the tenants they belong to; at least one part, the first takes the faults."""
     parts: dict[int, _Part] = {}
     for change in webhook.changes:
-        found_route = change.route(routes)
-        owner = found_route[1].tenant_id if found_route else store.NO_TENANT
+        found_route = change.route(routes, webhook.webhook.kept_by)
+        owner = found_route[1].tenant_id if found_route else webhook.webhook.kept_by or store.NO_TENANT
         part = parts.setdefault(owner, _Part(owner, [], [], set()))
         part.changes.append(change)
         if not change.routes:
             part.faults.append(Fault(change.path, "says neither a phone_number_id nor an account id"))
+        elif found_route is None and owner != store.NO_TENANT:
+            part.faults.append(Fault(change.path, "about a number that is not registered any more"))
         elif found_route is None:
             part.awaits |= {":".join(key) for key in change.routes}
     if not parts:
@@ -620,13 +641,19 @@ def batch_of(
     webhook: Webhook, change: Change, routes: Mapping[store.RouteKey, store.Route]
 ) -> events.Batch | None:
     """Say as whose webhook a change is read; None while that is not known."""
-    found = change.route(routes)
+    found = change.route(routes, webhook.kept_by)
     if found is None:
         return None
     (_, external_id), route = found
-    account_id = route.instance.waba_id if route.instance else external_id
     return events.Batch(
-        webhook.id, webhook.received_at, route.tenant_id, account_id, route.instance, change.entry_time
+        webhook.id,
+        webhook.received_at,
+        route.tenant_id,
+        account_id=route.instance.waba_id if route.instance else external_id,
+        # A number may be another account's by now: what an entry says of itself does not change.
+        sender_id=change.entry_id if route.instance else external_id,
+        instance=route.instance,
+        entry_time=change.entry_time,
     )
 
 

@@ -106,6 +106,9 @@ class CaptureServicer(capture_pb2_grpc.CaptureServiceServicer):
                 phone_number_id=request.phone_number_id,
                 display_phone_number=request.display_phone_number,
             )
+            store.take_along_account_events(
+                conn, tenant_id=tenant_id, phone_number_id=request.phone_number_id
+            )
             instances.settle_connections(conn, tenant_id=tenant_id, account_id=request.waba_id)
             instance = next(
                 row

@@ -12,6 +12,7 @@ from capture_service.store.account_events import (
     insert_account_events as insert_account_events,
     list_account_events as list_account_events,
     list_facts as list_facts,
+    take_along_account_events as take_along_account_events,
     update_connection as update_connection,
 )
 from capture_service.store.changes import (

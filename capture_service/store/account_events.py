@@ -118,6 +118,19 @@ def count_account_events(conn: Connection[Any], concerned: Concerned) -> int:
     return found or 0
 
 
+def take_along_account_events(conn: Connection[Any], *, tenant_id: int, phone_number_id: str) -> None:
+    """Have what is about this number, and no other, be about the account whose number it is by now."""
+    conn.execute(
+        """
+        UPDATE account_events e SET account_id = c.waba_id
+        FROM whatsapp_configs c
+        WHERE c.tenant_id = %(tenant_id)s AND c.phone_number_id = %(phone_number_id)s
+          AND e.tenant_id = c.tenant_id AND e.instance_id = c.id AND e.account_id <> c.waba_id
+        """,
+        {"tenant_id": tenant_id, "phone_number_id": phone_number_id},
+    )
+
+
 def list_facts(
     conn: Connection[Any],
     *,

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from capture_service import recovery, store
+from capture_service.ingest import DEFERRED_BYTES
 from tests import wire
 from tests.gateway.conftest import System
 
@@ -27,6 +29,72 @@ def events(system: System, token: str, instance_id: str, **query: Any) -> list[d
 def connection(system: System, token: str) -> str:
     [instance] = system.get("/instances", token).json["instances"]
     return instance["connection"]["state"]
+
+
+def replay(system: System) -> None:
+    for _ in recovery.replay(system.ingest, system.pool, store.LedgerFilter()):
+        pass
+
+
+def shown(system: System, *tokens: str) -> list[list[Any]]:
+    return [
+        [
+            [fact["value"] for fact in events(system, token, instance["id"])]
+            for instance in system.get("/instances", token).json["instances"]
+        ]
+        for token in tokens
+    ]
+
+
+@pytest.mark.parametrize("is_applied", [True, False])
+@pytest.mark.parametrize("templates", [1, 1_500])
+def test_what_came_about_an_account_stays_the_tenants_when_it_becomes_anothers(
+    system: System, owner: str, stranger: str, templates: int, is_applied: bool
+) -> None:
+    system.register(owner)
+    values = [{"event": "APPROVED", "message_template_name": "x" * 99 + str(n)} for n in range(templates)]
+    changes = [{"field": "message_template_status_update", "value": value} for value in values]
+    body = wire.webhook({"id": wire.WABA_ID, "time": wire.NOON, "changes": changes})
+    assert (len(body) >= DEFERRED_BYTES) == (templates > 1)
+    system.post_webhook(body)
+    if is_applied:
+        system.run_jobs()
+    system.register(owner, waba_id="another")
+    system.register(stranger, number_id="555", display_number="551140000009")
+    system.run_jobs()
+
+    def found() -> list[Any]:
+        facts = system.execute("SELECT * FROM account_events ORDER BY id").fetchall()
+        kept = system.execute("SELECT tenant_id, id, state, body FROM whatsapp_webhook_logs").fetchall()
+        return [facts, kept, shown(system, owner, stranger)]
+
+    before = found()
+    assert len(before[0]) == templates
+    replay(system)
+    assert found() == before
+    system.execute("TRUNCATE account_events")
+    replay(system)
+    assert found() == before
+    assert shown(system, stranger) == [[[]]]
+
+
+def test_what_is_about_a_number_goes_with_it_to_another_account(
+    system: System, owner: str, instance_id: str
+) -> None:
+    groups = [{"group_id": "g", "timestamp": "1750100300"}, {"group_id": "h", "timestamp": "1750100400"}]
+    change = wire.change("group_participants_update", groups=groups)
+    system.post_webhook(wire.webhook(wire.entry(change)))
+    [before] = events(system, owner, instance_id)
+    assert before["happenedAt"] == "2025-06-16T19:00:00Z"
+
+    system.register(owner, waba_id="another")
+    moved = [{**before, "accountId": "another"}]
+    assert events(system, owner, instance_id) == moved
+    replay(system)
+    assert events(system, owner, instance_id) == moved
+    system.execute("TRUNCATE account_events")
+    replay(system)
+    assert events(system, owner, instance_id) == moved
 
 
 def test_a_fact_is_kept_once_however_often_it_comes(system: System, owner: str, instance_id: str) -> None:
