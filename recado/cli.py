@@ -307,6 +307,10 @@ def replay(
     if is_list:
         replaying.show_failures(Connection(data), tenant=tenant)
         return
+    for option, told in (("--state", states), ("--tenant", tenant), ("--number", number)):
+        if told is not None and not told.strip(" ,"):
+            # As of a variable that is not set: it would be taken for everything.
+            raise click.BadParameter("must not be empty", param_hint=option)
     if from_time and to_time and from_time >= to_time:
         raise click.BadParameter("must be after --from", param_hint="--to")
     # What an upgrade concerns was applied, if not all of it understood.
