@@ -256,9 +256,9 @@ def _decoded(body: bytes) -> Any:
 
 
 def _with_numbers_out_of_range(mended: bytes, error: msgspec.DecodeError) -> Any:
-    """Read what only a number beyond all bounds keeps from being read: it becomes null."""
+    """Read what only a number beyond all bounds, or none, keeps from being read: it becomes null."""
     try:
-        return json.loads(mended, parse_float=_finite, parse_int=_bounded, parse_constant=_refuse_constant)
+        return json.loads(mended, parse_float=_finite, parse_int=_bounded, parse_constant=_nothing)
     except ValueError:
         raise Malformed("", f"not JSON: {error}") from None
 
@@ -273,8 +273,8 @@ def _bounded(text: str) -> int | None:
     return int(text) if len(text) <= _INTEGER_CHARS_MAX else None
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
+def _nothing(_: str) -> None:
+    """NaN or Infinity, which is not JSON: what stands beside it must not be lost."""
 
 
 def readable(body: bytes) -> bytes:

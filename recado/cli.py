@@ -316,7 +316,7 @@ def replay(
     # What an upgrade concerns was applied, if not all of it understood.
     usual = "all" if is_outdated or parser_version_below else "failed,unrouted"
     names = [part for part in re.split(r"[\s,]+", usual if states is None else states) if part]
-    if names == ["all"]:
+    if "all" in names:
         names = list(replaying.STATES)
     for name in names:
         if name not in replaying.STATES:

@@ -41,6 +41,8 @@ ODD: list[Any] = [
     "1790000000",
     wire.ANA,
     "NaN",
+    float("nan"),
+    float("-inf"),
 ]
 # Stand for values nested 10, 200 and 3,000 levels deep.
 DEEP = ["deep 10", "deep 200", "deep 3000"]

@@ -54,10 +54,11 @@ def test_a_broken_entry_costs_neither_of_two_owners_anything(
         (b'"oi"', b'"\xff"'),
         (b'"oi"', b'"\\u0000"'),
         (b'"oi"}', b'"oi","x":1e999}'),
+        (b'"oi"}', b'"oi","x":[NaN,-Infinity]}'),
         (b'{"object"', b'{"\\ud800":1,"object"'),
         (b'"oi"}', b'"oi","x":' + b"[" * 3000 + b"]" * 3000 + b"}"),
     ],
-    ids=["mark", "surrogate", "bytes", "nul", "number", "key", "depth"],
+    ids=["mark", "surrogate", "bytes", "nul", "number", "no number", "key", "depth"],
 )
 def test_a_body_that_must_be_mended_is_divided_among_its_owners(
     system: System, owner: str, stranger: str, old: bytes, new: bytes
