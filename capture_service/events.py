@@ -54,6 +54,8 @@ _LIVE_WITHIN: Final = timedelta(minutes=15)
 # What a history cannot render says nothing about a conversation: Meta's own welcome to every number
 # that is connected comes as such a thread (field report of an onboarding, 2026-09-12).
 _UNRENDERED: Final = frozenset({"errors", "unsupported", "unknown"})
+# What never has content of its own, and says all it has to say.
+_BODILESS: Final = kinds.ACTS | {"request_welcome"}
 _CHUNK_KEYS: Final = frozenset({"metadata", "threads"})
 _THREAD_KEYS: Final = frozenset({"id", "context", "messages"})
 # Code of "History sync is turned off by the business", wherever it stands.
@@ -682,7 +684,7 @@ def _message(
     kind = wire.type or ("text" if wire.text else "unknown")
     content = _content(kind, item)
     # As an interactive message that WhatsApp could not render: another route may know what it said.
-    is_empty = not content and not (wire.text and wire.text.body) and kind not in kinds.ACTS
+    is_empty = not any(content.values()) and not (wire.text and wire.text.body) and kind not in _BODILESS
     errors = wire.errors
     if errors and kind in fold.HOLLOW_TYPES:
         # They say why there is no content: what replaces it replaces them.

@@ -231,10 +231,13 @@ def reported(at: datetime, errors: Sequence[object]) -> str:
     return document({f"{int(at.timestamp()):011}.{digest}": errors})
 
 
-def _content_order(message: Message) -> tuple[int, int, float, str, str, str, int]:
+def _content_order(message: Message) -> tuple[int, bool, int, float, str, str, str, int]:
+    is_empty = message.content_rank == HOLLOW_RANK and message.type not in HOLLOW_TYPES | kinds.ACTS
     # Between equals the earliest time wins (of several statuses: the first), then any fixed order.
     return (
         message.content_rank,
+        # What came without its body has a type at least.
+        is_empty,
         # Who only speaks of a message has read nothing of it.
         message.content_version if message.content_rank else 0,
         -message.sent_at.timestamp(),

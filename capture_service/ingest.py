@@ -651,7 +651,7 @@ def batch_of(
         route.tenant_id,
         account_id=route.instance.waba_id if route.instance else external_id,
         # A number may be another account's by now: what an entry says of itself does not change.
-        sender_id=change.entry_id if route.instance else external_id,
+        sender_id=change.entry_id or route.instance.waba_id if route.instance else external_id,
         instance=route.instance,
         entry_time=change.entry_time,
     )

@@ -308,7 +308,7 @@ def replay(
         replaying.show_failures(Connection(data), tenant=tenant)
         return
     for option, told in (("--state", states), ("--tenant", tenant), ("--number", number)):
-        if told is not None and not told.strip(" ,"):
+        if told is not None and not told.strip(", \t\n\r"):
             # As of a variable that is not set: it would be taken for everything.
             raise click.BadParameter("must not be empty", param_hint=option)
     if from_time and to_time and from_time >= to_time:
@@ -316,13 +316,13 @@ def replay(
     # What an upgrade concerns was applied, if not all of it understood.
     usual = "all" if is_outdated or parser_version_below else "failed,unrouted"
     names = [part for part in re.split(r"[\s,]+", usual if states is None else states) if part]
-    if "all" in names:
-        names = list(replaying.STATES)
     for name in names:
-        if name not in replaying.STATES:
+        if name not in (*replaying.STATES, "all"):
             raise click.BadParameter(
                 f"{name!r} is none of {', '.join(replaying.STATES)}, all", param_hint="--state"
             )
+    if "all" in names:
+        names = list(replaying.STATES)
     is_whole = replaying.run(
         Connection(data),
         states=names,

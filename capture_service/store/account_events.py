@@ -32,7 +32,8 @@ class AccountEventRow(msgspec.Struct, frozen=True, kw_only=True):
 def insert_account_events(conn: Connection[Any], rows: Sequence[AccountEventRow]) -> list[LeadKey]:
     """Keep those that are new; give (tenant, id) of these, and of those that turned out to be older.
 
-    What is told again happened when it was told first, whichever of the two is applied first.
+    What is told again happened when it was told first, whichever of the two is applied first. What is about a
+    number alone is of the account whose number it is now.
     """
     return list(
         conn.execute(
@@ -40,19 +41,24 @@ def insert_account_events(conn: Connection[Any], rows: Sequence[AccountEventRow]
             INSERT INTO account_events AS e (
               tenant_id, id, instance_id, account_id, field, event, happened_at, batch_id, told, number
             )
-            SELECT tenant_id, id, instance_id, account_id, field, event, happened_at, batch_id, told, number
+            SELECT r.tenant_id, r.id, r.instance_id, coalesce(c.waba_id, r.account_id), r.field, r.event,
+              r.happened_at, r.batch_id, r.told, r.number
             FROM json_to_recordset(%(rows)s::json) AS r (
               tenant_id int4, id uuid, instance_id int4, account_id text, field text, event text,
               happened_at timestamptz, batch_id uuid, told text, number text
             )
-            ORDER BY tenant_id, id
+            -- The route by which it came may be some seconds old.
+            LEFT JOIN whatsapp_configs c ON c.tenant_id = r.tenant_id AND c.id = r.instance_id
+            ORDER BY r.tenant_id, r.id
             ON CONFLICT (tenant_id, id) DO UPDATE
-            SET happened_at = least(e.happened_at, EXCLUDED.happened_at),
+            SET account_id = EXCLUDED.account_id,
+              happened_at = least(e.happened_at, EXCLUDED.happened_at),
               batch_id = least(e.batch_id, EXCLUDED.batch_id),
               number = coalesce(e.number, EXCLUDED.number)
-            WHERE (e.number IS NULL AND EXCLUDED.number IS NOT NULL)
+            WHERE e.account_id <> EXCLUDED.account_id
+              OR (e.number IS NULL AND EXCLUDED.number IS NOT NULL)
               OR EXCLUDED.happened_at < e.happened_at OR EXCLUDED.batch_id < e.batch_id
-            RETURNING tenant_id, id
+            RETURNING e.tenant_id, e.id
             """,
             {"rows": json_rows(rows)},
         )

@@ -92,6 +92,10 @@ def test_what_is_about_a_number_goes_with_it_to_another_account(
     assert events(system, owner, instance_id) == moved
     replay(system)
     assert events(system, owner, instance_id) == moved
+    # As of a route that is some seconds old.
+    system.execute(f"UPDATE account_events SET account_id = '{wire.WABA_ID}'")
+    replay(system)
+    assert events(system, owner, instance_id) == moved
     system.execute("TRUNCATE account_events")
     replay(system)
     assert events(system, owner, instance_id) == moved

@@ -357,6 +357,24 @@ def test_what_a_history_knows_takes_the_place_of_a_message_without_body(
     assert (message["type"], message["body"]) == ("interactive", "Sim")
 
 
+@pytest.mark.parametrize("is_history_first", [False, True])
+@pytest.mark.parametrize("hollow", ["media_placeholder", "unsupported", "unknown"])
+@pytest.mark.parametrize("kind", ["interactive", "request_welcome", "location"])
+def test_a_message_without_body_has_its_type_whatever_a_history_makes_of_it(
+    system: System, owner: str, instance_id: str, kind: str, hollow: str, is_history_first: bool
+) -> None:
+    told = {"id": "w1", "from": wire.ANA, "timestamp": str(wire.NOON), "type": kind}
+    bodies = [
+        wire.messages(told),
+        history(chunk(thread({**told, "type": hollow, "history_context": {"status": "READ"}}))),
+    ]
+    for body in reversed(bodies) if is_history_first else bodies:
+        system.post_webhook(body)
+
+    [message] = messages(system, owner)
+    assert message["type"] == kind
+
+
 def test_another_error_of_a_history_is_a_fact_and_begins_none(
     system: System, owner: str, instance_id: str
 ) -> None:

@@ -76,6 +76,8 @@ TOKEN = ("token", "issue", "--tenant", "acme", "--user", "ana")
         (("import-chat", "nowhere.txt", "--tenant", "a"), "nowhere.txt"),
         (("import-chat", __file__, "--tenant", "a", "--lead", "b"), "--business"),
         (("replay", "--state", ""), "--state: must not be empty"),
+        (("replay", "--state", " ,\t"), "--state: must not be empty"),
+        (("replay", "--state", "all,lost"), "'lost' is none of"),
         (("replay", "--tenant", ""), "--tenant: must not be empty"),
         (("replay", "--number", ""), "--number: must not be empty"),
         (("replay", "--from", "yesterday"), "2026-11-23"),
