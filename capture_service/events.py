@@ -121,7 +121,7 @@ class Notice(msgspec.Struct, frozen=True):
         """Tell this notice from every other by all it says; it has no id of its own."""
         at = self.happened_at.isoformat() if self.is_dated else ""
         parts = (self.field, self.sender_id, self.number_id, at, self.told)
-        return hashlib.sha256("\n".join(parts).encode(errors="replace")).digest()[:16]
+        return hashlib.sha256("\n".join(parts).encode()).digest()[:16]
 
 
 class Chunk(msgspec.Struct, frozen=True):

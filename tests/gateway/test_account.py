@@ -78,6 +78,41 @@ def test_what_came_about_an_account_stays_the_tenants_when_it_becomes_anothers(
     assert shown(system, stranger) == [[[]]]
 
 
+def test_what_a_business_portfolio_was_told_stays_with_the_account_that_it_names(
+    system: System, owner: str
+) -> None:
+    system.register(owner)
+    told: dict[str, Any] = {
+        "event": "PARTNER_ADDED",
+        "waba_info": {"waba_id": wire.WABA_ID, "owner_business_id": "7"},
+    }
+    system.post_webhook(fact("account_update", account="portfolio", **told))
+    kept = system.execute("SELECT * FROM account_events").fetchall()
+    assert len(kept) == 1
+
+    system.register(owner, waba_id="another")
+    replay(system)
+
+    assert system.execute("SELECT * FROM account_events").fetchall() == kept
+
+
+def test_what_is_about_a_number_that_leads_nowhere_any_more_is_a_failure_of_its_tenant(
+    system: System, owner: str, stranger: str
+) -> None:
+    system.register(owner)
+    system.register(stranger, number_id="555", waba_id="theirs", display_number="551140000009")
+    system.post_webhook(wire.messages(wire.text("w1")))
+    system.execute("DELETE FROM webhook_routes WHERE kind = 'phone_number' AND external_id <> '555'")
+    system.ingest.forget_routes()
+
+    replay(system)
+
+    [failure] = system.get("/webhooks/failures", owner).json["failures"]
+    assert "not registered any more" in failure["faults"][0]["reason"]
+    assert system.get("/webhooks/failures", stranger).json["failures"] == []
+    assert [lead["messageCount"] for lead in system.leads(owner)] == [1]
+
+
 def test_what_is_about_a_number_goes_with_it_to_another_account(
     system: System, owner: str, instance_id: str
 ) -> None:
